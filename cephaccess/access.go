@@ -1,0 +1,132 @@
+// Package cephaccess leads from what Kubernetes objects name (monitors, an
+// identity, a secret) to a backend that is connected with them.
+package cephaccess
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"ceph.example/ceph-provisioner/cephclient"
+	"ceph.example/ceph-provisioner/pvspec"
+)
+
+// SecretReader reads one secret from the API server.
+type SecretReader interface {
+	Secret(ctx context.Context, ref pvspec.SecretRef) (*corev1.Secret, error)
+}
+
+// Resolver looks host names up; *net.Resolver is one.
+type Resolver interface {
+	LookupHost(ctx context.Context, host string) ([]string, error)
+}
+
+// ClassReader reads StorageClasses.
+type ClassReader interface {
+	// StorageClass returns nil without error if there is none of that name.
+	StorageClass(ctx context.Context, name string) (*storagev1.StorageClass, error)
+}
+
+// Access opens backends.
+type Access struct {
+	Secrets   SecretReader
+	Classes   ClassReader
+	Resolver  Resolver
+	Connector cephclient.Connector
+}
+
+// lookupTimeout leaves most of a call's time to Ceph.
+const lookupTimeout = 10 * time.Second
+
+// Cluster turns monitors, given as host:port, into those of a cluster: IP:port,
+// in the order given, and every address of a name.
+func (a *Access) Cluster(ctx context.Context, monitors []string) (cephclient.Cluster, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	var addresses []string
+	for _, monitor := range monitors {
+		host, port, err := net.SplitHostPort(monitor)
+		if err != nil {
+			return cephclient.Cluster{}, fmt.Errorf("monitor %q: %w", monitor, err)
+		}
+		ips := []string{host}
+		if net.ParseIP(host) == nil {
+			if ips, err = a.Resolver.LookupHost(ctx, host); err != nil {
+				return cephclient.Cluster{}, fmt.Errorf("monitor %q can't be resolved to an IP address (%w): correct the StorageClass, or the cluster's DNS", monitor, err)
+			}
+			slices.Sort(ips)
+		}
+		for _, ip := range ips {
+			addresses = append(addresses, net.JoinHostPort(ip, port))
+		}
+	}
+	return cephclient.Cluster{Monitors: addresses}, nil
+}
+
+// Backend connects as identity.
+func (a *Access) Backend(ctx context.Context, kind cephclient.Kind, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Backend, error) {
+	secret, err := a.secret(ctx, identity.Secret)
+	if err != nil {
+		return nil, err
+	}
+	key, err := pvspec.KeyFromSecret(secret)
+	if err != nil {
+		return nil, err
+	}
+	backend, err := a.Connector.Backend(ctx, kind, cluster, cephclient.Credentials{ID: identity.ID, Key: key})
+	if err != nil {
+		return nil, fmt.Errorf("with the key in secret %s: %w", identity.Secret, err)
+	}
+	return backend, nil
+}
+
+// Open leads from a PersistentVolume to its volume and a backend for it. The
+// StorageClass is asked only for volumes of old provisioners.
+func (a *Access) Open(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
+	var class *storagev1.StorageClass
+	if pvspec.NeedsClass(pv) {
+		var err error
+		if class, err = a.Classes.StorageClass(ctx, pv.Spec.StorageClassName); err != nil {
+			return nil, cephclient.Volume{}, fmt.Errorf("read StorageClass %q: %w", pv.Spec.StorageClassName, err)
+		}
+	}
+	source, err := pvspec.FromPersistentVolume(pv, class)
+	if err != nil {
+		return nil, cephclient.Volume{}, err
+	}
+	cluster, err := a.Cluster(ctx, source.Monitors)
+	if err != nil {
+		return nil, cephclient.Volume{}, err
+	}
+	backend, err := a.Backend(ctx, source.Volume.Kind, cluster, source.Admin)
+	return backend, source.Volume, err
+}
+
+// CheckUserSecret refuses a secret that the kubelet could not mount with.
+func (a *Access) CheckUserSecret(ctx context.Context, ref pvspec.SecretRef) error {
+	secret, err := a.secret(ctx, ref)
+	if err != nil {
+		return err
+	}
+	_, err = pvspec.KubeletKeyFromSecret(secret)
+	return err
+}
+
+func (a *Access) secret(ctx context.Context, ref pvspec.SecretRef) (*corev1.Secret, error) {
+	secret, err := a.Secrets.Secret(ctx, ref)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, fmt.Errorf("secret %s does not exist: create it with the identity's key in entry \"key\"", ref)
+	case apierrors.IsForbidden(err):
+		return nil, fmt.Errorf("secret %s may not be read by this service account: grant it \"get\" there", ref)
+	case err != nil:
+		return nil, fmt.Errorf("read secret %s: %w", ref, err)
+	}
+	return secret, nil
+}

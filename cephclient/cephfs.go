@@ -1,0 +1,182 @@
+package cephclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// FileSystem is one CephFS file system of a cluster.
+type FileSystem struct {
+	Name      string
+	DataPools []string
+}
+
+// SubvolumeInfo is what the mgr's volumes module says about a subvolume.
+type SubvolumeInfo struct {
+	QuotaBytes int64 // Unlimited when there is no quota
+	UsedBytes  int64
+	Path       string
+}
+
+// SubvolumeStore is what the policy for CephFS needs of the mgr's volumes
+// module. Calls end by their context's deadline.
+type SubvolumeStore interface {
+	// FileSystems lists the cluster's file systems.
+	FileSystems(ctx context.Context) ([]FileSystem, error)
+	// Create makes a subvolume and its group where they are absent. On a
+	// subvolume that exists it would set the quota anew: ask Subvolume first.
+	Create(ctx context.Context, volume Volume, quotaBytes int64, options CreateOptions) error
+	// Subvolume describes a subvolume, or returns ErrNotFound, also where the
+	// group or the file system is absent.
+	Subvolume(ctx context.Context, volume Volume) (SubvolumeInfo, error)
+	// SetQuota sets the quota, smaller or larger than before.
+	SetQuota(ctx context.Context, volume Volume, quotaBytes int64) error
+	// Remove moves the subvolume aside and has it purged by the mgr, or returns
+	// ErrNotFound as Subvolume does.
+	Remove(ctx context.Context, volume Volume) error
+}
+
+// NewCephFS returns the backend for CephFS subvolumes.
+func NewCephFS(subvolumes SubvolumeStore) Backend { return cephfsBackend{subvolumes} }
+
+type cephfsBackend struct{ subvolumes SubvolumeStore }
+
+func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (Info, error) {
+	if err := checkSize(volume, sizeBytes); err != nil {
+		return Info{}, err
+	}
+	volume, err := b.place(ctx, volume, options.DataPool)
+	if err != nil {
+		return Info{}, err
+	}
+	info, err := b.Stat(ctx, volume)
+	if err == nil && info.SizeBytes != Unlimited {
+		return info, nil
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Info{}, err
+	}
+	if err := b.subvolumes.Create(ctx, volume, sizeBytes, options); err != nil {
+		return Info{}, err
+	}
+	info, err = b.readBack(ctx, volume, sizeBytes)
+	return info, afterWrite(err)
+}
+
+func (b cephfsBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (Info, error) {
+	if err := checkSize(volume, sizeBytes); err != nil {
+		return Info{}, err
+	}
+	before, err := b.subvolumes.Subvolume(ctx, volume)
+	if err != nil {
+		return Info{}, err
+	}
+	if before.QuotaBytes != Unlimited && before.QuotaBytes >= sizeBytes {
+		return describe(volume, before), nil
+	}
+	if before.QuotaBytes == Unlimited && before.UsedBytes > sizeBytes {
+		return Info{}, &Error{
+			Cause: ErrWouldShrink, Op: "set the first quota of " + volume.String(),
+			Detail: fmt.Sprintf("it has none, and holds %d bytes, more than the %d asked for", before.UsedBytes, sizeBytes),
+			Remedy: "ask for at least what it holds",
+		}
+	}
+	if err := b.subvolumes.SetQuota(ctx, volume, sizeBytes); err != nil {
+		return Info{}, err
+	}
+	info, err := b.readBack(ctx, volume, sizeBytes)
+	return info, afterWrite(err)
+}
+
+func (b cephfsBackend) Delete(ctx context.Context, volume Volume) error {
+	err := b.subvolumes.Remove(ctx, volume)
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	// Absent is success, but a file system that is not there was perhaps only
+	// renamed: its subvolumes would stay behind unseen.
+	fileSystems, err := b.subvolumes.FileSystems(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = choose("delete", fileSystems, volume)
+	return err
+}
+
+func (b cephfsBackend) Stat(ctx context.Context, volume Volume) (Info, error) {
+	subvolume, err := b.subvolumes.Subvolume(ctx, volume)
+	if err != nil {
+		return Info{}, err
+	}
+	return describe(volume, subvolume), nil
+}
+
+func describe(volume Volume, subvolume SubvolumeInfo) Info {
+	return Info{Volume: volume, SizeBytes: subvolume.QuotaBytes, Path: subvolume.Path}
+}
+
+// readBack holds the promise that the quota is exactly what was asked for.
+func (b cephfsBackend) readBack(ctx context.Context, volume Volume, quotaBytes int64) (Info, error) {
+	info, err := b.Stat(ctx, volume)
+	if err != nil {
+		return Info{}, err
+	}
+	if info.SizeBytes != quotaBytes {
+		return Info{}, &Error{
+			Cause: ErrQuotaMismatch, Op: "check the quota of " + volume.String(),
+			Detail: fmt.Sprintf("set %d bytes, read %d", quotaBytes, info.SizeBytes),
+			Remedy: "see whether someone else changes it, and whether the cluster's release supports quotas",
+			Wrote:  true,
+		}
+	}
+	return info, nil
+}
+
+// place finds the file system, and refuses a data pool that is not one of its
+// own before anything is made.
+func (b cephfsBackend) place(ctx context.Context, volume Volume, dataPool string) (Volume, error) {
+	fileSystems, err := b.subvolumes.FileSystems(ctx)
+	if err != nil {
+		return Volume{}, err
+	}
+	fileSystem, err := choose("create", fileSystems, volume)
+	if err != nil {
+		return Volume{}, err
+	}
+	if dataPool != "" && !slices.Contains(fileSystem.DataPools, dataPool) {
+		return Volume{}, &Error{
+			Cause: ErrNoSuchPlace, Op: "create " + volume.String(),
+			Detail: fmt.Sprintf("dataPool %q is not a data pool of file system %q, which has %s",
+				dataPool, fileSystem.Name, strings.Join(fileSystem.DataPools, ", ")),
+			Remedy: "correct the StorageClass, or add the pool with `ceph fs add_data_pool`",
+		}
+	}
+	volume.Container = fileSystem.Name
+	return volume, nil
+}
+
+func choose(verb string, fileSystems []FileSystem, volume Volume) (FileSystem, error) {
+	var names []string
+	for _, fileSystem := range fileSystems {
+		if fileSystem.Name == volume.Container || volume.Container == "" && len(fileSystems) == 1 {
+			return fileSystem, nil
+		}
+		names = append(names, fileSystem.Name)
+	}
+	refusal := &Error{Cause: ErrNoSuchPlace, Op: verb + " " + volume.String()}
+	switch {
+	case len(names) == 0:
+		refusal.Detail = "the cluster has no file system"
+		refusal.Remedy = "make one with `ceph fs volume create`"
+	case volume.Container == "":
+		refusal.Detail = "the cluster has several file systems: " + strings.Join(names, ", ")
+		refusal.Remedy = "name one with fsName in the StorageClass"
+	default:
+		refusal.Detail = fmt.Sprintf("there is no file system %q; the cluster has %s", volume.Container, strings.Join(names, ", "))
+		refusal.Remedy = "correct fsName in the StorageClass, or bring the file system back"
+	}
+	return FileSystem{}, refusal
+}

@@ -1,0 +1,74 @@
+package goceph
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ceph/go-ceph/rados"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+// connect opens a connection. It returns after timeout at the latest, and so
+// does every later call on the connection that waits for a monitor or an OSD:
+// librados waits for ever unless it is told otherwise.
+func connect(cluster cephclient.Cluster, credentials cephclient.Credentials, timeout time.Duration) (*rados.Conn, error) {
+	op := "connect to " + cluster.String() + " as client." + credentials.ID
+	conn, err := rados.NewConnWithUser(credentials.ID)
+	if err != nil {
+		return nil, typed(op, false, err)
+	}
+	for name, value := range configuration(cluster, credentials, timeout) {
+		if err := conn.SetConfigOption(name, value); err != nil {
+			conn.Shutdown()
+			// The value is left out: one of them is the key.
+			return nil, cephclient.NewError(cephclient.ErrInvalid, op, "librados does not take the option "+name, false)
+		}
+	}
+	if err := conn.Connect(); err != nil {
+		conn.Shutdown()
+		return nil, refusedConnection(typed(op, false, err))
+	}
+	return conn, nil
+}
+
+// configuration is all that librados gets to know. Options set this way
+// outrank the environment and the cluster's own configuration database.
+func configuration(cluster cephclient.Cluster, credentials cephclient.Credentials, timeout time.Duration) map[string]string {
+	monitors := make([]string, len(cluster.Monitors))
+	for i, monitor := range cluster.Monitors {
+		monitors[i] = "v1:" + monitor // a bare address makes librados try msgr v2 first
+	}
+	seconds := strconv.Itoa(max(1, int(timeout.Seconds())))
+	return map[string]string{
+		"mon_host":             strings.Join(monitors, ","),
+		"key":                  credentials.Key.Reveal(),
+		"client_mount_timeout": seconds,
+		"rados_mon_op_timeout": seconds,
+		"rados_osd_op_timeout": seconds,
+		"log_to_stderr":        "false",
+		"err_to_stderr":        "false",
+		"log_file":             "",
+		"admin_socket":         "",
+	}
+}
+
+// refusedConnection tells a key that the cluster does not take from caps that
+// do not suffice: both are EACCES or EPERM, but only the first happens here.
+func refusedConnection(err error) error {
+	var e *cephclient.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch e.Cause {
+	case cephclient.ErrDenied, cephclient.ErrNotFound, cephclient.ErrInvalid, cephclient.ErrUnsupported:
+		e.Cause = cephclient.ErrUnauthorized
+		e.Remedy = "compare the key in the secret with `ceph auth get-key` and the id with the StorageClass"
+	case cephclient.ErrTimeout:
+		e.Cause = cephclient.ErrUnreachable
+		e.Remedy = "check the monitors of the StorageClass (msgr v1 addresses) and the network to them"
+	}
+	return e
+}

@@ -1,0 +1,161 @@
+package goceph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"github.com/ceph/go-ceph/rados"
+	"github.com/ceph/go-ceph/rbd"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+// images implements [cephclient.ImageStore] with librbd.
+type images struct{ session *session }
+
+// Create is similar to: rbd create --size … --image-feature … --data-pool …
+func (i images) Create(ctx context.Context, volume cephclient.Volume, sizeBytes int64, options cephclient.CreateOptions) error {
+	op := operation{"create " + volume.String(), true}
+	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
+		if err := poolExists(conn, op, options.DataPool); err != nil {
+			return none{}, err
+		}
+		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
+			layout, err := imageOptions(options)
+			if err != nil {
+				return err
+			}
+			defer layout.Destroy()
+			return rbd.CreateImage(ioctx, volume.Name, uint64(sizeBytes), layout)
+		})
+	})
+	return err
+}
+
+type none struct{}
+
+func imageOptions(options cephclient.CreateOptions) (*rbd.ImageOptions, error) {
+	layout := rbd.NewRbdImageOptions()
+	var errs []error
+	number := func(option rbd.ImageOption, value uint64) { errs = append(errs, layout.SetUint64(option, value)) }
+	number(rbd.ImageOptionFormat, 2)
+	number(rbd.ImageOptionFeatures, uint64(rbd.FeatureSetFromNames(options.Features)))
+	if options.ObjectSizeBytes > 0 {
+		number(rbd.ImageOptionOrder, uint64(bits.TrailingZeros64(uint64(options.ObjectSizeBytes))))
+	}
+	if options.StripeUnitBytes > 0 {
+		number(rbd.ImageOptionStripeUnit, uint64(options.StripeUnitBytes))
+		number(rbd.ImageOptionStripeCount, uint64(options.StripeCount))
+	}
+	if options.DataPool != "" {
+		errs = append(errs, layout.SetString(rbd.ImageOptionDataPool, options.DataPool))
+	}
+	if err := errors.Join(errs...); err != nil {
+		layout.Destroy()
+		return nil, err
+	}
+	return layout, nil
+}
+
+// Image is similar to: rbd info; rbd status; rbd snap ls.
+func (i images) Image(ctx context.Context, volume cephclient.Volume) (cephclient.ImageInfo, error) {
+	op := operation{"open " + volume.String(), false}
+	return call(ctx, i.session, op, func(conn *rados.Conn) (cephclient.ImageInfo, error) {
+		var info cephclient.ImageInfo
+		err := withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
+			image, err := rbd.OpenImageReadOnly(ioctx, volume.Name, rbd.NoSnapshot)
+			if err != nil {
+				return err
+			}
+			info, err = describe(image)
+			return errors.Join(err, image.Close())
+		})
+		return info, err
+	})
+}
+
+func describe(image *rbd.Image) (cephclient.ImageInfo, error) {
+	size, err := image.GetSize()
+	if err != nil {
+		return cephclient.ImageInfo{}, err
+	}
+	watchers, err := image.ListWatchers()
+	if err != nil {
+		return cephclient.ImageInfo{}, err
+	}
+	snapshots, err := image.GetSnapshotNames()
+	if err != nil {
+		return cephclient.ImageInfo{}, err
+	}
+	info := cephclient.ImageInfo{SizeBytes: int64(size)}
+	for _, watcher := range watchers {
+		info.Watchers = append(info.Watchers, fmt.Sprintf("client.%d at %s", watcher.Id, watcher.Addr))
+	}
+	for _, snapshot := range snapshots {
+		info.Snapshots = append(info.Snapshots, snapshot.Name)
+	}
+	return info, nil
+}
+
+// Grow is similar to: rbd resize --size …, without --allow-shrink.
+func (i images) Grow(ctx context.Context, volume cephclient.Volume, sizeBytes int64) error {
+	op := operation{"grow " + volume.String(), true}
+	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
+		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
+			image, err := rbd.OpenImage(ioctx, volume.Name, rbd.NoSnapshot)
+			if err != nil {
+				return err
+			}
+			// Resize would shrink where a larger size came first; Resize2 can be told not to.
+			progress := func(_, _ uint64, _ any) int { return 0 }
+			return errors.Join(image.Resize2(uint64(sizeBytes), false, progress, nil), image.Close())
+		})
+	})
+	return err
+}
+
+// Discard is similar to: rbd rm, on what is left of an image.
+func (i images) Discard(ctx context.Context, volume cephclient.Volume) error {
+	op := operation{"discard the remains of " + volume.String(), true}
+	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
+		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
+			return unlessAbsent(rbd.RemoveImage(ioctx, volume.Name))
+		})
+	})
+	return err
+}
+
+func unlessAbsent(err error) error {
+	if causeOf(err) == cephclient.ErrNotFound {
+		return nil
+	}
+	return err
+}
+
+// withPool opens the pool for f, and says so if it is the pool that is missing.
+func withPool(conn *rados.Conn, op operation, pool string, f func(*rados.IOContext) error) error {
+	if err := poolExists(conn, op, pool); err != nil {
+		return err
+	}
+	ioctx, err := conn.OpenIOContext(pool)
+	if err != nil {
+		return err
+	}
+	defer ioctx.Destroy()
+	return f(ioctx)
+}
+
+func poolExists(conn *rados.Conn, op operation, pool string) error {
+	if pool == "" {
+		return nil
+	}
+	_, err := conn.GetPoolByName(pool)
+	if causeOf(err) != cephclient.ErrNotFound {
+		return err
+	}
+	e := cephclient.NewError(cephclient.ErrNoSuchPlace, op.name, fmt.Sprintf("there is no pool %q", pool), false)
+	e.Remedy = "bring the pool back, or correct the StorageClass"
+	return e
+}

@@ -1,0 +1,96 @@
+package goceph
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ceph/go-ceph/cephfs/admin"
+	"github.com/ceph/go-ceph/rados"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+// mode of a new volume's directory: pods run under any user ID, the in-tree
+// plugin changes no ownership, and cephx caps decide who gets there at all.
+const mode = 0o777
+
+// subvolumes implements [cephclient.SubvolumeStore] with the mgr's volumes
+// module, which speaks CephFS in the cluster's own release: the client's
+// release cannot spoil it (errno 95).
+type subvolumes struct{ session *session }
+
+// FileSystems is similar to: ceph fs ls.
+func (s subvolumes) FileSystems(ctx context.Context) ([]cephclient.FileSystem, error) {
+	op := operation{"list the file systems of " + s.session.cluster.String(), false}
+	return call(ctx, s.session, op, func(conn *rados.Conn) ([]cephclient.FileSystem, error) {
+		listed, err := admin.NewFromConn(conn).ListFileSystems()
+		var fileSystems []cephclient.FileSystem
+		for _, each := range listed {
+			fileSystems = append(fileSystems, cephclient.FileSystem{Name: each.Name, DataPools: each.DataPools})
+		}
+		return fileSystems, err
+	})
+}
+
+// Create is similar to: ceph fs subvolume create …, and ceph fs subvolumegroup
+// create … where the group is absent.
+func (s subvolumes) Create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
+	op := operation{"create " + volume.String(), true}
+	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
+		fs := admin.NewFromConn(conn)
+		layout := &admin.SubVolumeOptions{
+			Size:              admin.ByteCount(quotaBytes),
+			Mode:              mode,
+			PoolLayout:        options.DataPool,
+			NamespaceIsolated: options.NamespaceIsolated,
+		}
+		err := fs.CreateSubVolume(volume.Container, volume.Group, volume.Name, layout)
+		if volume.Group == "" || causeOf(err) != cephclient.ErrNotFound {
+			return none{}, err
+		}
+		if err := fs.CreateSubVolumeGroup(volume.Container, volume.Group, nil); err != nil {
+			return none{}, err
+		}
+		return none{}, fs.CreateSubVolume(volume.Container, volume.Group, volume.Name, layout)
+	})
+	return err
+}
+
+// Subvolume is similar to: ceph fs subvolume info.
+func (s subvolumes) Subvolume(ctx context.Context, volume cephclient.Volume) (cephclient.SubvolumeInfo, error) {
+	op := operation{"read " + volume.String(), false}
+	return call(ctx, s.session, op, func(conn *rados.Conn) (cephclient.SubvolumeInfo, error) {
+		info, err := admin.NewFromConn(conn).SubVolumeInfo(volume.Container, volume.Group, volume.Name)
+		if err != nil {
+			return cephclient.SubvolumeInfo{}, err
+		}
+		quota, limited := info.BytesQuota.(admin.ByteCount)
+		if !limited {
+			quota = admin.ByteCount(cephclient.Unlimited)
+		}
+		if info.Path == "" {
+			return cephclient.SubvolumeInfo{}, fmt.Errorf("the mgr names no path for it, state %q", info.State)
+		}
+		return cephclient.SubvolumeInfo{QuotaBytes: int64(quota), UsedBytes: int64(info.BytesUsed), Path: info.Path}, nil
+	})
+}
+
+// SetQuota is similar to: ceph fs subvolume resize … --no_shrink, where
+// "shrink" means below the bytes in use, not below the quota of before.
+func (s subvolumes) SetQuota(ctx context.Context, volume cephclient.Volume, quotaBytes int64) error {
+	op := operation{"set the quota of " + volume.String(), true}
+	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
+		_, err := admin.NewFromConn(conn).ResizeSubVolume(volume.Container, volume.Group, volume.Name, admin.ByteCount(quotaBytes), true)
+		return none{}, err
+	})
+	return err
+}
+
+// Remove is similar to: ceph fs subvolume rm. The mgr purges the data afterwards.
+func (s subvolumes) Remove(ctx context.Context, volume cephclient.Volume) error {
+	op := operation{"delete " + volume.String(), true}
+	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
+		return none{}, admin.NewFromConn(conn).RemoveSubVolume(volume.Container, volume.Group, volume.Name)
+	})
+	return err
+}

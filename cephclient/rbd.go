@@ -1,0 +1,139 @@
+package cephclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// MiB is the unit that RBD image sizes are rounded up to, as kubernetes.io/rbd
+// does: `rbd create --size` counts in it.
+const MiB int64 = 1 << 20
+
+// ImageInfo is what librbd says about an image.
+type ImageInfo struct {
+	SizeBytes int64
+	Watchers  []string // addresses of the clients that have it mapped or open
+	Snapshots []string
+}
+
+// ImageStore is what the policy for RBD needs of librbd. Calls end by their
+// context's deadline.
+type ImageStore interface {
+	// Create makes an image, or returns ErrExists if the name is taken.
+	Create(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) error
+	// Image describes an image, or returns ErrNotFound.
+	Image(ctx context.Context, volume Volume) (ImageInfo, error)
+	// Grow resizes an image; librbd itself refuses to shrink it (ErrInvalid).
+	Grow(ctx context.Context, volume Volume, sizeBytes int64) error
+	// Remove moves the image to the pool's trash and has its removal scheduled;
+	// an image that is in the trash already is only scheduled, and remains of a
+	// creation that was cut short are discarded. Absent: nil.
+	Remove(ctx context.Context, volume Volume) error
+	// Discard removes what is left of an image whose creation was cut short:
+	// its name is taken, but it has no header, hence no data.
+	Discard(ctx context.Context, volume Volume) error
+}
+
+// NewRBD returns the backend for RBD images.
+func NewRBD(images ImageStore) Backend { return rbdBackend{images} }
+
+type rbdBackend struct{ images ImageStore }
+
+func (b rbdBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (Info, error) {
+	sizeBytes, err := roundUpMiB(volume, sizeBytes)
+	if err != nil {
+		return Info{}, err
+	}
+	err = b.images.Create(ctx, volume, sizeBytes, options)
+	if err != nil && !errors.Is(err, ErrExists) {
+		return Info{}, err
+	}
+	info, err := b.Stat(ctx, volume)
+	if !errors.Is(err, ErrNotFound) {
+		return info, afterWrite(err)
+	}
+	if err := b.images.Discard(ctx, volume); err != nil {
+		return Info{}, afterWrite(err)
+	}
+	if err := b.images.Create(ctx, volume, sizeBytes, options); err != nil {
+		return Info{}, afterWrite(err)
+	}
+	info, err = b.Stat(ctx, volume)
+	return info, afterWrite(err)
+}
+
+func (b rbdBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (Info, error) {
+	sizeBytes, err := roundUpMiB(volume, sizeBytes)
+	if err != nil {
+		return Info{}, err
+	}
+	info, err := b.Stat(ctx, volume)
+	if err != nil || info.SizeBytes >= sizeBytes {
+		return info, err
+	}
+	if err := b.images.Grow(ctx, volume, sizeBytes); err != nil {
+		return Info{}, err
+	}
+	info, err = b.Stat(ctx, volume)
+	return info, afterWrite(err)
+}
+
+func (b rbdBackend) Delete(ctx context.Context, volume Volume) error {
+	image, err := b.images.Image(ctx, volume)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if len(image.Watchers) > 0 {
+		return &Error{
+			Cause: ErrInUse, Op: "delete " + volume.String(),
+			Detail: "watched by " + strings.Join(image.Watchers, ", "),
+			Remedy: "unmount or unmap it there; deletion is tried again by itself",
+		}
+	}
+	if len(image.Snapshots) > 0 {
+		return &Error{
+			Cause: ErrInUse, Op: "delete " + volume.String(),
+			Detail: "has snapshots " + strings.Join(image.Snapshots, ", "),
+			Remedy: "remove them (rbd snap purge); deletion is tried again by itself",
+		}
+	}
+	return b.images.Remove(ctx, volume)
+}
+
+func (b rbdBackend) Stat(ctx context.Context, volume Volume) (Info, error) {
+	image, err := b.images.Image(ctx, volume)
+	if err != nil {
+		return Info{}, err
+	}
+	return Info{Volume: volume, SizeBytes: image.SizeBytes}, nil
+}
+
+// roundUpMiB refuses sizes that no image can have, so that nothing is made for them.
+func roundUpMiB(volume Volume, sizeBytes int64) (int64, error) {
+	if err := checkSize(volume, sizeBytes); err != nil {
+		return 0, err
+	}
+	if sizeBytes > maxSizeBytes-MiB {
+		return 0, sizeError(volume, sizeBytes, "is larger than an RBD image can be")
+	}
+	return (sizeBytes + MiB - 1) / MiB * MiB, nil
+}
+
+const maxSizeBytes int64 = 1<<63 - 1
+
+func checkSize(volume Volume, sizeBytes int64) error {
+	if sizeBytes <= 0 {
+		return sizeError(volume, sizeBytes, "is not a size")
+	}
+	return nil
+}
+
+func sizeError(volume Volume, sizeBytes int64, problem string) error {
+	return &Error{
+		Cause: ErrInvalid, Op: "size " + volume.String(),
+		Detail: fmt.Sprintf("%d bytes %s", sizeBytes, problem),
+		Remedy: "ask for another size in the claim",
+	}
+}

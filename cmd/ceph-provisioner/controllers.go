@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"net"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
+
+	"ceph.example/ceph-provisioner/cephaccess"
+	"ceph.example/ceph-provisioner/cephclient"
+	"ceph.example/ceph-provisioner/cephclient/goceph"
+	"ceph.example/ceph-provisioner/provisioner"
+	"ceph.example/ceph-provisioner/resizer"
+)
+
+// controllers are the three loops, made but not yet running.
+type controllers struct {
+	rbd       *controller.ProvisionController
+	cephfs    *controller.ProvisionController
+	resizer   *resizer.Resizer
+	informers []informers.SharedInformerFactory
+	events    record.EventBroadcaster
+}
+
+func newControllers(o options, client kubernetes.Interface) (*controllers, error) {
+	access := &cephaccess.Access{
+		Secrets:   objects{client},
+		Classes:   objects{client},
+		Resolver:  net.DefaultResolver,
+		Connector: goceph.NewPool(goceph.Options{Timeout: o.timeout, CallsPerCluster: goceph.DefaultCallsPerCluster}),
+	}
+	// The volumes and classes of one factory serve all three loops. Claims can't
+	// be shared by two ProvisionControllers: each adds the same indexer.
+	shared := informers.NewSharedInformerFactory(client, controller.DefaultResyncPeriod)
+	cephfsClaims := informers.NewSharedInformerFactory(client, controller.DefaultResyncPeriod)
+	c := &controllers{
+		informers: []informers.SharedInformerFactory{shared, cephfsClaims},
+		events:    record.NewBroadcaster(),
+	}
+	c.rbd = newProvisionController(o, client, o.rbdProvisioners, provisioner.New(cephclient.RBD, access), shared, shared)
+	c.cephfs = newProvisionController(o, client, o.cephfsProvisioners, provisioner.New(cephclient.CephFS, access), cephfsClaims, shared)
+
+	recorder := c.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "ceph-provisioner"})
+	var err error
+	c.resizer, err = resizer.New(resizer.Options{
+		Provisioners: slices.Concat(o.rbdProvisioners, o.cephfsProvisioners),
+		Workers:      o.workerThreads,
+		Timeout:      o.timeout,
+		RetryStart:   o.retryStart,
+		RetryMax:     o.retryMax,
+	}, client, access, recorder, shared.Core().V1().PersistentVolumeClaims(), shared.Core().V1().PersistentVolumes())
+	return c, err
+}
+
+func newProvisionController(
+	o options, client kubernetes.Interface, names nameList, p controller.Provisioner,
+	claims, shared informers.SharedInformerFactory,
+) *controller.ProvisionController {
+	return controller.NewProvisionController(client, names[0], p,
+		controller.AdditionalProvisionerNames(names[1:]),
+		controller.LeaderElection(false), // one Lease of our own covers all three loops
+		controller.ClaimsInformer(claims.Core().V1().PersistentVolumeClaims().Informer()),
+		controller.VolumesInformer(shared.Core().V1().PersistentVolumes().Informer()),
+		controller.ClassesInformer(shared.Storage().V1().StorageClasses().Informer()),
+		controller.Threadiness(o.workerThreads),
+		controller.RateLimiter(newLimiter(o)),
+		controller.CreateProvisionedPVLimiter(newLimiter(o)),
+		controller.FailedProvisionThreshold(0), // giving up would leak what is half made
+		controller.FailedDeleteThreshold(0),
+		controller.ProvisionTimeout(o.timeout),
+		controller.DeletionTimeout(o.timeout),
+	)
+}
+
+func newLimiter(o options) workqueue.RateLimiter {
+	return workqueue.NewItemExponentialFailureRateLimiter(o.retryStart, o.retryMax)
+}
+
+// run works until the context ends.
+func (c *controllers) run(ctx context.Context, client kubernetes.Interface) {
+	c.events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	defer c.events.Shutdown()
+	for _, factory := range c.informers {
+		factory.Start(ctx.Done())
+	}
+	go c.rbd.Run(ctx) // the library's Run does not return
+	go c.cephfs.Run(ctx)
+	c.resizer.Run(ctx)
+}

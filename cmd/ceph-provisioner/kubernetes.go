@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"ceph.example/ceph-provisioner/pvspec"
+)
+
+func newKubernetesClient(o options) (kubernetes.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("find the API server: %w", err)
+	}
+	config.QPS = float32(o.kubeAPIQPS)
+	config.Burst = o.kubeAPIBurst
+	config.UserAgent = "ceph-provisioner/" + version
+	return kubernetes.NewForConfig(config)
+}
+
+// objects reads single objects from the API server.
+type objects struct{ client kubernetes.Interface }
+
+// Secret implements cephaccess.SecretReader. It reads the response as a stream:
+// client-go logs the bodies of all other responses at --v=8 and above.
+func (o objects) Secret(ctx context.Context, ref pvspec.SecretRef) (*corev1.Secret, error) {
+	body, err := o.client.CoreV1().RESTClient().Get().
+		Namespace(ref.Namespace).Resource("secrets").Name(ref.Name).
+		SetHeader("Accept", "application/json").
+		Stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = body.Close() }()
+	secret := &corev1.Secret{}
+	if err := json.NewDecoder(body).Decode(secret); err != nil {
+		return nil, fmt.Errorf("the API server's answer is no secret (%T)", err) // the text of err may quote the answer
+	}
+	return secret, nil
+}
+
+// StorageClass implements cephaccess.ClassReader.
+func (o objects) StorageClass(ctx context.Context, name string) (*storagev1.StorageClass, error) {
+	class, err := o.client.StorageV1().StorageClasses().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return class, err
+}

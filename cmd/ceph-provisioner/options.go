@@ -1,0 +1,166 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"ceph.example/ceph-provisioner/cephclient/goceph"
+)
+
+// options are the command line. Their names follow the CSI sidecars'.
+type options struct {
+	kubeconfig   string
+	kubeAPIQPS   float64
+	kubeAPIBurst int
+
+	leaderElection leaderOptions
+
+	httpEndpoint string
+	metricsPath  string
+
+	rbdProvisioners    nameList
+	cephfsProvisioners nameList
+	workerThreads      int
+	timeout            time.Duration
+	retryStart         time.Duration
+	retryMax           time.Duration
+
+	version bool
+}
+
+type leaderOptions struct {
+	enabled       bool
+	namespace     string
+	leaseDuration time.Duration
+	renewDeadline time.Duration
+	retryPeriod   time.Duration
+}
+
+// Defaults. The lease times are those of kube-controller-manager; the rest is
+// measured in docs/architecture.md.
+const (
+	defaultRBDProvisioner    = "ceph.example/rbd"
+	defaultCephFSProvisioner = "ceph.example/cephfs"
+	defaultQPS               = 50
+	defaultBurst             = 100
+	defaultWorkers           = 16
+	defaultRetryStart        = time.Second
+	defaultRetryMax          = 5 * time.Minute
+	defaultLeaseDuration     = 15 * time.Second
+	defaultRenewDeadline     = 10 * time.Second
+	defaultRetryPeriod       = 2 * time.Second
+)
+
+// parseOptions reads the command line and prints help where it is asked for or needed.
+func parseOptions(args []string) (options, error) {
+	o := options{
+		rbdProvisioners:    nameList{defaultRBDProvisioner},
+		cephfsProvisioners: nameList{defaultCephFSProvisioner},
+	}
+	flags := flag.NewFlagSet("ceph-provisioner", flag.ContinueOnError)
+	o.bind(flags)
+	klog.InitFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	if flags.NArg() > 0 {
+		return options{}, fmt.Errorf("unexpected argument %q: there are only flags (see --help)", flags.Arg(0))
+	}
+	return o, o.validate()
+}
+
+func (o *options) bind(flags *flag.FlagSet) {
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; the pod's service account if empty")
+	flags.Float64Var(&o.kubeAPIQPS, "kube-api-qps", defaultQPS, "requests per second to the API server, on average")
+	flags.IntVar(&o.kubeAPIBurst, "kube-api-burst", defaultBurst, "requests to the API server at once")
+	flags.BoolVar(&o.leaderElection.enabled, "leader-election", false, "work only while holding the Lease "+leaseName)
+	flags.StringVar(&o.leaderElection.namespace, "leader-election-namespace", "", "namespace of the Lease; the pod's own if empty")
+	flags.DurationVar(&o.leaderElection.leaseDuration, "leader-election-lease-duration", defaultLeaseDuration, "after which others may take an unrenewed Lease")
+	flags.DurationVar(&o.leaderElection.renewDeadline, "leader-election-renew-deadline", defaultRenewDeadline, "after which a leader that can't renew gives up")
+	flags.DurationVar(&o.leaderElection.retryPeriod, "leader-election-retry-period", defaultRetryPeriod, "between attempts to get or renew the Lease")
+	flags.StringVar(&o.httpEndpoint, "http-endpoint", "", "host:port for metrics, /healthz and /readyz; none if empty")
+	flags.StringVar(&o.metricsPath, "metrics-path", "/metrics", "where metrics are served")
+	flags.Var(&o.rbdProvisioners, "rbd-provisioner-name", "provisioner of RBD classes; after a comma further names that are served too")
+	flags.Var(&o.cephfsProvisioners, "cephfs-provisioner-name", "provisioner of CephFS classes; after a comma further names that are served too")
+	flags.IntVar(&o.workerThreads, "worker-threads", defaultWorkers, "claims of each kind, and growths, that are worked on at a time")
+	flags.DurationVar(&o.timeout, "timeout", goceph.DefaultTimeout, "for one attempt at one volume")
+	flags.DurationVar(&o.retryStart, "retry-interval-start", defaultRetryStart, "pause after a first failure; doubled after each")
+	flags.DurationVar(&o.retryMax, "retry-interval-max", defaultRetryMax, "longest pause after a failure")
+	flags.BoolVar(&o.version, "version", false, "print the version and end")
+}
+
+func (o *options) validate() error {
+	var errs []error
+	positive := func(name string, ok bool) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("--%s must be greater than 0", name))
+		}
+	}
+	positive("kube-api-qps", o.kubeAPIQPS > 0)
+	positive("kube-api-burst", o.kubeAPIBurst > 0)
+	positive("worker-threads", o.workerThreads > 0)
+	positive("timeout", o.timeout > 0)
+	positive("retry-interval-start", o.retryStart > 0)
+	if o.retryMax < o.retryStart {
+		errs = append(errs, errors.New("--retry-interval-max must not be less than --retry-interval-start"))
+	}
+	if !strings.HasPrefix(o.metricsPath, "/") {
+		errs = append(errs, errors.New("--metrics-path must begin with a slash"))
+	}
+	for _, name := range o.rbdProvisioners {
+		for _, other := range o.cephfsProvisioners {
+			if name == other {
+				errs = append(errs, fmt.Errorf("provisioner name %q stands in both --rbd-provisioner-name and --cephfs-provisioner-name", name))
+			}
+		}
+	}
+	return errors.Join(append(errs, o.leaderElection.validate())...)
+}
+
+func (l *leaderOptions) validate() error {
+	switch {
+	case !l.enabled:
+		return nil
+	case l.retryPeriod <= 0 || l.renewDeadline <= l.retryPeriod || l.leaseDuration <= l.renewDeadline:
+		return errors.New("leader election needs 0 < retry period < renew deadline < lease duration")
+	case l.namespace == "":
+		return l.findNamespace()
+	}
+	return nil
+}
+
+// podNamespaceFile is mounted into every pod that has a service account.
+const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+func (l *leaderOptions) findNamespace() error {
+	text, err := os.ReadFile(podNamespaceFile)
+	if err != nil {
+		return errors.New("--leader-election-namespace is required outside of a pod")
+	}
+	l.namespace = strings.TrimSpace(string(text))
+	return nil
+}
+
+// nameList is a flag with names separated by commas.
+type nameList []string
+
+// String implements [flag.Value].
+func (n *nameList) String() string { return strings.Join(*n, ",") }
+
+// Set implements [flag.Value].
+func (n *nameList) Set(text string) error {
+	*n = nil
+	for name := range strings.SplitSeq(text, ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			return errors.New("a provisioner's name is empty")
+		}
+		*n = append(*n, name)
+	}
+	return nil
+}

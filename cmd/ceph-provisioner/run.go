@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os/signal"
+	"syscall"
+
+	"k8s.io/klog/v2"
+)
+
+// run is the whole life of the process.
+func run(args []string) error {
+	o, err := parseOptions(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
+		return err
+	case o.version:
+		fmt.Println("ceph-provisioner", version)
+		return nil
+	}
+	defer klog.Flush()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+
+	client, err := newKubernetesClient(o)
+	if err != nil {
+		return err
+	}
+	loops, err := newControllers(o, client)
+	if err != nil {
+		return err
+	}
+	health := newHealth()
+	if err := serveHTTP(ctx, o, health); err != nil {
+		return err
+	}
+	work := func(ctx context.Context) { loops.run(ctx, client) }
+	if o.leaderElection.enabled {
+		return lead(ctx, o.leaderElection, client, health, work)
+	}
+	health.ready.Store(true)
+	work(ctx)
+	return nil
+}

@@ -1,0 +1,109 @@
+// Package provisioner makes and deletes the volumes behind claims, for
+// sig-storage-lib's ProvisionController. It keeps no state: what deletion needs
+// stands in the PersistentVolume.
+package provisioner
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
+
+	"ceph.example/ceph-provisioner/cephclient"
+	"ceph.example/ceph-provisioner/pvspec"
+)
+
+// Access opens backends for what classes and volumes name.
+type Access interface {
+	// Cluster resolves monitors to IP addresses.
+	Cluster(ctx context.Context, monitors []string) (cephclient.Cluster, error)
+	// Backend connects as an identity whose key stands in a secret.
+	Backend(ctx context.Context, kind cephclient.Kind, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Backend, error)
+	// CheckUserSecret refuses a secret that the kubelet could not mount with.
+	CheckUserSecret(ctx context.Context, ref pvspec.SecretRef) error
+	// Open leads from a volume that was made to a backend for it.
+	Open(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error)
+}
+
+// Provisioner serves the classes of one kind of volume.
+type Provisioner struct {
+	kind   cephclient.Kind
+	access Access
+}
+
+var _ controller.BlockProvisioner = (*Provisioner)(nil)
+
+// New returns the provisioner of a kind.
+func New(kind cephclient.Kind, access Access) *Provisioner {
+	return &Provisioner{kind: kind, access: access}
+}
+
+// SupportsBlock implements [controller.BlockProvisioner].
+func (p *Provisioner) SupportsBlock(context.Context) bool { return p.kind == cephclient.RBD }
+
+// Provision implements [controller.Provisioner]. Whatever can be checked is
+// checked before anything is made in Ceph; until then errors leave the state as
+// it was, and afterwards they keep the claim, so that what was made becomes a
+// PersistentVolume in the end even if the claim is deleted meanwhile.
+func (p *Provisioner) Provision(ctx context.Context, options controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
+	request, err := p.request(options)
+	if err != nil {
+		return nil, controller.ProvisioningNoChange, err
+	}
+	cluster, backend, err := p.reach(ctx, request)
+	if err != nil {
+		return nil, controller.ProvisioningNoChange, err
+	}
+	info, err := ensure(ctx, backend, request)
+	if err != nil {
+		if cephclient.MayBeHalfDone(err) {
+			return nil, controller.ProvisioningInBackground, err
+		}
+		return nil, controller.ProvisioningNoChange, err
+	}
+	pv := request.PersistentVolume(options.PVName, options.StorageClass, options.PVC, cluster, info)
+	return pv, controller.ProvisioningFinished, nil
+}
+
+func (p *Provisioner) request(options controller.ProvisionOptions) (pvspec.Request, error) {
+	parameters, err := pvspec.ParseClass(p.kind, options.StorageClass)
+	if err != nil {
+		return pvspec.Request{}, err
+	}
+	return pvspec.NewRequest(parameters, options.PVC)
+}
+
+// reach opens the way to Ceph, and checks on it all that is needed later.
+func (p *Provisioner) reach(ctx context.Context, request pvspec.Request) (cephclient.Cluster, cephclient.Backend, error) {
+	if request.User.Secret.Name != "" {
+		if err := p.access.CheckUserSecret(ctx, request.User.Secret); err != nil {
+			return cephclient.Cluster{}, nil, err
+		}
+	}
+	cluster, err := p.access.Cluster(ctx, request.Monitors)
+	if err != nil {
+		return cephclient.Cluster{}, nil, err
+	}
+	backend, err := p.access.Backend(ctx, p.kind, cluster, request.Admin)
+	return cluster, backend, err
+}
+
+// ensure makes or adopts the volume, and brings an adopted one that is smaller
+// than the claim asks for to its size.
+func ensure(ctx context.Context, backend cephclient.Backend, request pvspec.Request) (cephclient.Info, error) {
+	info, err := backend.Ensure(ctx, request.Volume, request.SizeBytes, request.Create)
+	if err != nil || info.SizeBytes >= request.SizeBytes {
+		return info, err
+	}
+	return backend.Grow(ctx, info.Volume, request.SizeBytes)
+}
+
+// Delete implements [controller.Provisioner], from what the volume and its
+// secret say. Deleting what is absent succeeds.
+func (p *Provisioner) Delete(ctx context.Context, pv *corev1.PersistentVolume) error {
+	backend, volume, err := p.access.Open(ctx, pv)
+	if err != nil {
+		return err
+	}
+	return backend.Delete(ctx, volume)
+}

@@ -1,0 +1,25 @@
+package pvspec
+
+// Annotations on PersistentVolumes: what deletion and growth need when the
+// StorageClass is gone. None holds a key.
+const (
+	annotationAdminID              = "ceph.example/admin-id"
+	annotationAdminSecretName      = "ceph.example/admin-secret-name"
+	annotationAdminSecretNamespace = "ceph.example/admin-secret-namespace"
+	annotationBackend              = "ceph.example/backend"
+	annotationFileSystem           = "ceph.example/file-system"
+	annotationSubvolumeGroup       = "ceph.example/subvolume-group"
+	annotationSubvolume            = "ceph.example/subvolume"
+)
+
+// Values of annotationBackend.
+const (
+	backendRBD       = "rbd"
+	backendSubvolume = "subvolume"
+)
+
+// Annotations of Kubernetes (k8s.io/component-helpers/storage/volume).
+const (
+	annotationProvisionedBy = "pv.kubernetes.io/provisioned-by"
+	annotationMigratedTo    = "pv.kubernetes.io/migrated-to"
+)

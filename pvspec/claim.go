@@ -1,0 +1,82 @@
+package pvspec
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+// namePrefix is what images and subvolumes are called by, followed by the
+// claim's UID: ceph-csi's migration needs this very form (docs/architecture.md).
+const namePrefix = "kubernetes-dynamic-pvc-"
+
+// Request is a volume to be made: the parameters of a class applied to a claim.
+type Request struct {
+	Parameters
+	Volume    cephclient.Volume
+	SizeBytes int64
+}
+
+// NewRequest checks a claim and applies it to the parameters of its class.
+func NewRequest(parameters Parameters, claim *corev1.PersistentVolumeClaim) (Request, error) {
+	size, err := RequestedBytes(claim)
+	if err != nil {
+		return Request{}, err
+	}
+	if err := checkClaim(parameters.Kind, claim); err != nil {
+		return Request{}, err
+	}
+	if parameters.User.Secret.Namespace == "" {
+		parameters.User.Secret.Namespace = claim.Namespace
+	}
+	return Request{
+		Parameters: parameters,
+		SizeBytes:  size,
+		Volume: cephclient.Volume{
+			Kind:      parameters.Kind,
+			Container: parameters.Container,
+			Group:     parameters.Group,
+			Name:      namePrefix + string(claim.UID),
+		},
+	}, nil
+}
+
+// RequestedBytes is the size that a claim asks for, in bytes, fractions rounded up.
+func RequestedBytes(claim *corev1.PersistentVolumeClaim) (int64, error) {
+	quantity := claim.Spec.Resources.Requests[corev1.ResourceStorage]
+	rounded := quantity.DeepCopy()
+	rounded.RoundUp(0)
+	size, fits := rounded.AsInt64()
+	if !fits || size <= 0 {
+		return 0, fmt.Errorf("the claim asks for %s of storage: ask for more than 0 and less than 8Ei", quantity.String())
+	}
+	return size, nil
+}
+
+func checkClaim(kind cephclient.Kind, claim *corev1.PersistentVolumeClaim) error {
+	spec := claim.Spec
+	switch {
+	case spec.Selector != nil:
+		return fmt.Errorf("the claim has a selector, which no volume made for it can be matched with: remove it, or name a class without provisioner")
+	case spec.DataSource != nil || spec.DataSourceRef != nil:
+		return fmt.Errorf("the claim has a data source: volumes of in-tree plugins can't be made from snapshots or clones; remove dataSource and dataSourceRef")
+	case len(spec.AccessModes) == 0:
+		return fmt.Errorf("the claim has no access mode")
+	}
+	if kind == cephclient.CephFS {
+		return nil
+	}
+	for _, mode := range spec.AccessModes {
+		if mode == corev1.ReadWriteMany && !isBlock(claim) {
+			return fmt.Errorf("access mode ReadWriteMany is not possible for an RBD image with a file system on it: " +
+				"two nodes would destroy it; use ReadWriteOnce, ReadWriteOncePod or ReadOnlyMany, or volumeMode Block, or a CephFS class")
+		}
+	}
+	return nil
+}
+
+func isBlock(claim *corev1.PersistentVolumeClaim) bool {
+	return claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == corev1.PersistentVolumeBlock
+}

@@ -1,0 +1,90 @@
+package pvspec
+
+import (
+	"fmt"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+const (
+	msgrV1Port = "6789"
+	msgrV2Port = "3300"
+)
+
+// vector matches what `ceph mon dump` prints for one monitor: [v2:…,v1:…].
+var vector = regexp.MustCompile(`\[(v[12]:[^\[\]]*(?:\[[^\]]*\][^\[\]]*)*)\]`)
+
+// ParseMonitors reads the parameter "monitors": addresses separated by commas
+// (or spaces or semicolons), each host, host:port, [IPv6]:port, with or without
+// "v1:", or a monitor's whole address vector. It returns host:port of the msgr
+// v1 addresses, the only ones that the kubelet's in-tree plugins can mount.
+func ParseMonitors(text string) ([]string, error) {
+	text = vector.ReplaceAllStringFunc(text, v1OfVector)
+	var monitors []string
+	seen := map[string]bool{}
+	for _, field := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", ;\t\r\n", r) }) {
+		monitor, err := parseMonitor(field)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[monitor] {
+			monitors = append(monitors, monitor)
+		}
+		seen[monitor] = true
+	}
+	if len(monitors) == 0 {
+		return nil, fmt.Errorf("%q has no address (accepted: host:port, separated by commas)", text)
+	}
+	return monitors, nil
+}
+
+// v1OfVector picks the v1 address of a vector, or leaves its v2 address for
+// parseMonitor to refuse.
+func v1OfVector(vector string) string {
+	inner := vector[1 : len(vector)-1]
+	for address := range strings.SplitSeq(inner, ",") {
+		if strings.HasPrefix(address, "v1:") {
+			return address
+		}
+	}
+	return inner
+}
+
+func parseMonitor(field string) (string, error) {
+	address, nonce, _ := strings.Cut(field, "/")
+	if _, err := strconv.ParseUint(nonce, 10, 32); nonce != "" && err != nil {
+		return "", fmt.Errorf("%q is not an address (accepted: host:port)", field)
+	}
+	if strings.HasPrefix(address, "v2:") {
+		return "", fmt.Errorf("%q is a msgr v2 address; the kubelet's in-tree plugins need the v1 one, usually port %s", field, msgrV1Port)
+	}
+	host, port, err := splitHostPort(strings.TrimPrefix(address, "v1:"))
+	if err != nil || !validHost(host) {
+		return "", fmt.Errorf("%q is not an address (accepted: host, host:port, [IPv6]:port)", field)
+	}
+	if port == msgrV2Port {
+		return "", fmt.Errorf("%q has the msgr v2 port; the kubelet's in-tree plugins need the v1 one, usually port %s", field, msgrV1Port)
+	}
+	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+		return "", fmt.Errorf("%q has no valid port", field)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+func splitHostPort(address string) (host, port string, err error) {
+	if ip := net.ParseIP(strings.Trim(address, "[]")); ip != nil {
+		return ip.String(), msgrV1Port, nil
+	}
+	if !strings.Contains(address, ":") {
+		return address, msgrV1Port, nil
+	}
+	return net.SplitHostPort(address)
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9.])?$`)
+
+func validHost(host string) bool {
+	return net.ParseIP(host) != nil || hostName.MatchString(host)
+}

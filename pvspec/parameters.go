@@ -1,0 +1,193 @@
+package pvspec
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	storagev1 "k8s.io/api/storage/v1"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+// SecretRef names a Kubernetes Secret.
+type SecretRef struct {
+	Namespace string
+	Name      string
+}
+
+// String is how messages name the secret.
+func (r SecretRef) String() string { return r.Namespace + "/" + r.Name }
+
+// Identity is a cephx identity whose key stands in a secret.
+type Identity struct {
+	ID     string // without the leading "client."
+	Secret SecretRef
+}
+
+// Parameters are what a StorageClass says, checked and with defaults filled in.
+type Parameters struct {
+	Kind      cephclient.Kind
+	Monitors  []string // host:port; hosts may be names
+	Admin     Identity // makes, grows and deletes volumes
+	User      Identity // mounts them; an empty secret namespace means the claim's
+	Keyring   string   // RBD: keyring file on the nodes, instead of the user's secret
+	Container string   // pool, or file system (may be empty)
+	Group     string   // subvolume group
+	FSType    string   // RBD; empty means the kubelet's default
+	Create    cephclient.CreateOptions
+}
+
+// Defaults of StorageClass parameters: those of kubernetes.io/rbd, ceph.com/rbd
+// and ceph.com/cephfs.
+const (
+	defaultAdminID              = "admin"
+	defaultAdminSecretNamespace = "default"
+	defaultPool                 = "rbd"
+	defaultSubvolumeGroup       = "kubernetes"
+)
+
+// ParseClass reads the parameters of a StorageClass. Keys are case-insensitive,
+// and an empty value counts as absent. An unknown key, a bad value or a
+// contradiction is an error that names the key and what is accepted.
+func ParseClass(kind cephclient.Kind, class *storagev1.StorageClass) (Parameters, error) {
+	values, err := newValues(kind, class.Parameters)
+	if err != nil {
+		return Parameters{}, err
+	}
+	parameters := Parameters{Kind: kind}
+	common(values, &parameters)
+	switch kind {
+	case cephclient.RBD:
+		rbdParameters(values, &parameters)
+	case cephclient.CephFS:
+		cephfsParameters(values, &parameters)
+	}
+	return parameters, values.err()
+}
+
+func common(v *values, p *Parameters) {
+	monitors, err := ParseMonitors(v.required("monitors"))
+	if v.given("monitors") {
+		v.check("monitors", err)
+	}
+	p.Monitors = monitors
+	p.Admin = Identity{
+		ID: v.identity("adminId", defaultAdminID),
+		Secret: SecretRef{
+			Namespace: v.optional("adminSecretNamespace", defaultAdminSecretNamespace),
+			Name:      v.required("adminSecretName"),
+		},
+	}
+	p.User.Secret.Namespace = v.optional("userSecretNamespace", "")
+	p.Create.DataPool = v.optional("dataPool", "")
+}
+
+// accepted lists the keys of each kind, spelled as the documentation does.
+var accepted = map[cephclient.Kind][]string{
+	cephclient.RBD: {
+		"monitors", "adminId", "adminSecretName", "adminSecretNamespace", "pool",
+		"userId", "userSecretName", "userSecretNamespace", "keyring", "fsType",
+		"imageFormat", "imageFeatures", "dataPool", "objectSize", "stripeUnit", "stripeCount",
+	},
+	cephclient.CephFS: {
+		"monitors", "adminId", "adminSecretName", "adminSecretNamespace", "cluster",
+		"claimRoot", "deterministicNames", "fsName", "subvolumeGroup", "backend",
+		"dataPool", "namespaceIsolated", "userId", "userSecretName", "userSecretNamespace",
+	},
+}
+
+// values are the parameters of a class by lower-case key, and the faults found
+// in them, so that one look at the event shows them all.
+type values struct {
+	byKey  map[string]string
+	faults []string
+}
+
+func newValues(kind cephclient.Kind, parameters map[string]string) (*values, error) {
+	known := map[string]bool{}
+	for _, key := range accepted[kind] {
+		known[strings.ToLower(key)] = true
+	}
+	v := &values{byKey: map[string]string{}}
+	spelled := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(parameters)) {
+		lower := strings.ToLower(key)
+		if !known[lower] {
+			v.fault("unknown parameter %q (accepted: %s)", key, strings.Join(accepted[kind], ", "))
+		}
+		if other, twice := spelled[lower]; twice {
+			v.fault("parameters %q and %q are the same key", other, key)
+		}
+		spelled[lower] = key
+		v.byKey[lower] = strings.TrimSpace(parameters[key])
+	}
+	return v, v.err()
+}
+
+func (v *values) fault(format string, args ...any) {
+	v.faults = append(v.faults, fmt.Sprintf(format, args...))
+}
+
+func (v *values) check(key string, err error) {
+	if err != nil {
+		v.fault("parameter %s: %v", key, err)
+	}
+}
+
+func (v *values) err() error {
+	if len(v.faults) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s", strings.Join(v.faults, "; "))
+}
+
+func (v *values) given(key string) bool { return v.byKey[strings.ToLower(key)] != "" }
+
+func (v *values) optional(key, fallback string) string {
+	if value := v.byKey[strings.ToLower(key)]; value != "" {
+		return value
+	}
+	return fallback
+}
+
+func (v *values) required(key string) string {
+	if !v.given(key) {
+		v.fault("parameter %s is required", key)
+	}
+	return v.optional(key, "")
+}
+
+// identity takes "client.admin" as well as "admin": both stand in old classes.
+func (v *values) identity(key, fallback string) string {
+	return strings.TrimPrefix(v.optional(key, fallback), "client.")
+}
+
+func (v *values) oneOf(key, fallback string, allowed ...string) string {
+	value := v.optional(key, fallback)
+	if value != fallback && !slices.Contains(allowed, value) {
+		v.fault("parameter %s: %q is not one of %s", key, value, strings.Join(allowed, ", "))
+	}
+	return value
+}
+
+func (v *values) boolean(key string) bool {
+	switch value := strings.ToLower(v.optional(key, "false")); value {
+	case "true":
+		return true
+	case "false":
+	default:
+		v.fault("parameter %s: %q is not one of true, false", key, value)
+	}
+	return false
+}
+
+// place is the name of a pool, file system or subvolume group.
+func (v *values) place(key, fallback string) string {
+	value := v.optional(key, fallback)
+	if strings.ContainsAny(value, "/@ \t\n\"") || value == "." || value == ".." {
+		v.fault("parameter %s: %q is not a name (no slash, at sign, quote or space)", key, value)
+	}
+	return value
+}

@@ -1,0 +1,105 @@
+package pvspec
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+// Source is what a PersistentVolume leads back to: the volume in Ceph, where it
+// is, and who may change it.
+type Source struct {
+	Volume   cephclient.Volume
+	Monitors []string // host:port; hosts may be names in PVs of old provisioners
+	Admin    Identity
+}
+
+// ProvisionedBy reports whether one of the named provisioners made the PV and
+// still answers for it: not once CSI migration has taken it over.
+func ProvisionedBy(pv *corev1.PersistentVolume, names []string) bool {
+	_, migrated := pv.Annotations[annotationMigratedTo]
+	return !migrated && slices.Contains(names, pv.Annotations[annotationProvisionedBy])
+}
+
+// NeedsClass reports whether the PV lacks the annotations that name the admin
+// identity, as those of kubernetes.io/rbd and ceph.com/rbd do: then its
+// StorageClass must tell.
+func NeedsClass(pv *corev1.PersistentVolume) bool {
+	return pv.Annotations[annotationAdminSecretName] == ""
+}
+
+// FromPersistentVolume reads a PV. The class is asked only if [NeedsClass]; nil
+// means that it is gone.
+func FromPersistentVolume(pv *corev1.PersistentVolume, class *storagev1.StorageClass) (Source, error) {
+	volume, addresses, err := volumeOf(pv)
+	if err != nil {
+		return Source{}, fmt.Errorf("PersistentVolume %s: %w", pv.Name, err)
+	}
+	monitors, err := ParseMonitors(strings.Join(addresses, ","))
+	if err != nil {
+		return Source{}, fmt.Errorf("PersistentVolume %s: monitors: %w", pv.Name, err)
+	}
+	admin, err := adminOf(pv, volume.Kind, class)
+	if err != nil {
+		return Source{}, fmt.Errorf("PersistentVolume %s: %w", pv.Name, err)
+	}
+	return Source{Volume: volume, Monitors: monitors, Admin: admin}, nil
+}
+
+func volumeOf(pv *corev1.PersistentVolume) (cephclient.Volume, []string, error) {
+	switch {
+	case pv.Spec.RBD != nil:
+		rbd := pv.Spec.RBD
+		return cephclient.Volume{Kind: cephclient.RBD, Container: rbd.RBDPool, Name: rbd.RBDImage}, rbd.CephMonitors, nil
+	case pv.Spec.CephFS != nil:
+		volume, err := subvolumeOf(pv)
+		return volume, pv.Spec.CephFS.Monitors, err
+	}
+	return cephclient.Volume{}, nil, fmt.Errorf("it is neither an rbd nor a cephfs volume")
+}
+
+// subvolumeOf holds the annotations against the path, which can't be edited: a
+// PV must never lead to a subvolume other than the one it mounts.
+func subvolumeOf(pv *corev1.PersistentVolume) (cephclient.Volume, error) {
+	volume := cephclient.Volume{
+		Kind:      cephclient.CephFS,
+		Container: pv.Annotations[annotationFileSystem],
+		Group:     pv.Annotations[annotationSubvolumeGroup],
+		Name:      pv.Annotations[annotationSubvolume],
+	}
+	if volume.Container == "" || volume.Group == "" || volume.Name == "" {
+		return volume, fmt.Errorf("it lacks the annotations %s, %s or %s, so its subvolume is not known",
+			annotationFileSystem, annotationSubvolumeGroup, annotationSubvolume)
+	}
+	home := volumesRoot + volume.Group + "/" + volume.Name
+	if path := pv.Spec.CephFS.Path; path != home && !strings.HasPrefix(path, home+"/") {
+		return volume, fmt.Errorf("its path %s is not below %s, which its annotations name", path, home)
+	}
+	return volume, nil
+}
+
+func adminOf(pv *corev1.PersistentVolume, kind cephclient.Kind, class *storagev1.StorageClass) (Identity, error) {
+	if !NeedsClass(pv) {
+		return Identity{
+			ID: pv.Annotations[annotationAdminID],
+			Secret: SecretRef{
+				Namespace: pv.Annotations[annotationAdminSecretNamespace],
+				Name:      pv.Annotations[annotationAdminSecretName],
+			},
+		}, nil
+	}
+	if class == nil {
+		return Identity{}, fmt.Errorf("it has no annotation %s, and its StorageClass %q is gone: create the class again, or set %s, %s and %s on the volume",
+			annotationAdminSecretName, pv.Spec.StorageClassName, annotationAdminID, annotationAdminSecretName, annotationAdminSecretNamespace)
+	}
+	parameters, err := ParseClass(kind, class)
+	if err != nil {
+		return Identity{}, fmt.Errorf("StorageClass %q: %w", class.Name, err)
+	}
+	return parameters.Admin, nil
+}
