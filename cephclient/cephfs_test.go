@@ -1,0 +1,177 @@
+package cephclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+// subvolumeStore is a file system in memory.
+type subvolumeStore struct {
+	fileSystems []cephclient.FileSystem
+	subvolumes  map[string]cephclient.SubvolumeInfo
+	deafQuota   bool // setting a quota succeeds and has no effect
+	calls       []string
+}
+
+func newSubvolumeStore(fileSystems ...string) *subvolumeStore {
+	s := &subvolumeStore{subvolumes: map[string]cephclient.SubvolumeInfo{}}
+	for _, name := range fileSystems {
+		s.fileSystems = append(s.fileSystems, cephclient.FileSystem{Name: name, DataPools: []string{name + ".data"}})
+	}
+	return s
+}
+
+func (s *subvolumeStore) FileSystems(context.Context) ([]cephclient.FileSystem, error) {
+	return s.fileSystems, nil
+}
+
+func (s *subvolumeStore) Create(_ context.Context, v cephclient.Volume, quotaBytes int64, _ cephclient.CreateOptions) error {
+	s.calls = append(s.calls, "create in "+v.Container)
+	if s.deafQuota {
+		quotaBytes = cephclient.Unlimited
+	}
+	s.subvolumes[v.Name] = cephclient.SubvolumeInfo{QuotaBytes: quotaBytes, Path: "/volumes/" + v.Group + "/" + v.Name}
+	return nil
+}
+
+func (s *subvolumeStore) Subvolume(_ context.Context, v cephclient.Volume) (cephclient.SubvolumeInfo, error) {
+	subvolume, found := s.subvolumes[v.Name]
+	if !found {
+		return subvolume, cephclient.NewError(cephclient.ErrNotFound, "read", "", false)
+	}
+	return subvolume, nil
+}
+
+func (s *subvolumeStore) SetQuota(_ context.Context, v cephclient.Volume, quotaBytes int64) error {
+	s.calls = append(s.calls, "set quota")
+	if s.deafQuota {
+		return nil
+	}
+	subvolume := s.subvolumes[v.Name]
+	subvolume.QuotaBytes = quotaBytes
+	s.subvolumes[v.Name] = subvolume
+	return nil
+}
+
+func (s *subvolumeStore) Remove(_ context.Context, v cephclient.Volume) error {
+	if _, found := s.subvolumes[v.Name]; !found {
+		return cephclient.NewError(cephclient.ErrNotFound, "remove", "", true)
+	}
+	delete(s.subvolumes, v.Name)
+	return nil
+}
+
+func subvolume(fileSystem string) cephclient.Volume {
+	return cephclient.Volume{Kind: cephclient.CephFS, Container: fileSystem, Group: "kubernetes", Name: "x"}
+}
+
+func TestCephFSEnsure(t *testing.T) {
+	quota := func(bytes int64) *cephclient.SubvolumeInfo { return &cephclient.SubvolumeInfo{QuotaBytes: bytes} }
+	for name, c := range map[string]struct {
+		fileSystems []string
+		fsName      string
+		dataPool    string
+		present     *cephclient.SubvolumeInfo
+		want        int64
+		calls       string
+		cause       error
+		says        string
+	}{
+		"absent, the only file system":    {fileSystems: []string{"a"}, want: gib + 7, calls: "[create in a]"},
+		"absent, a named file system":     {fileSystems: []string{"a", "b"}, fsName: "b", want: gib + 7, calls: "[create in b]"},
+		"exists with the same quota":      {fileSystems: []string{"a"}, present: quota(gib + 7), want: gib + 7, calls: "[]"},
+		"exists smaller: no resize":       {fileSystems: []string{"a"}, present: quota(5), want: 5, calls: "[]"},
+		"exists larger: no resize":        {fileSystems: []string{"a"}, present: quota(2 * gib), want: 2 * gib, calls: "[]"},
+		"half made, without quota":        {fileSystems: []string{"a"}, present: quota(cephclient.Unlimited), want: gib + 7, calls: "[create in a]"},
+		"a data pool of the file system":  {fileSystems: []string{"a"}, dataPool: "a.data", want: gib + 7, calls: "[create in a]"},
+		"no file system":                  {cause: cephclient.ErrNoSuchPlace, says: "ceph fs volume create", calls: "[]"},
+		"several file systems, none said": {fileSystems: []string{"a", "b"}, cause: cephclient.ErrNoSuchPlace, says: "fsName", calls: "[]"},
+		"file system does not exist":      {fileSystems: []string{"a"}, fsName: "c", cause: cephclient.ErrNoSuchPlace, says: `"c"`, calls: "[]"},
+		"data pool of another":            {fileSystems: []string{"a"}, dataPool: "p", cause: cephclient.ErrNoSuchPlace, says: "a.data", calls: "[]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := newSubvolumeStore(c.fileSystems...)
+			if c.present != nil {
+				store.subvolumes["x"] = *c.present
+			}
+			info, err := cephclient.NewCephFS(store).Ensure(context.Background(), subvolume(c.fsName), gib+7, cephclient.CreateOptions{DataPool: c.dataPool})
+			if !errors.Is(err, c.cause) || info.SizeBytes != c.want {
+				t.Errorf("got %d bytes, %v; want %d, %v", info.SizeBytes, err, c.want, c.cause)
+			}
+			if got := fmt.Sprint(store.calls); got != c.calls {
+				t.Errorf("calls %s, want %s", got, c.calls)
+			}
+			mustSay(t, err, c.says)
+		})
+	}
+}
+
+func TestCephFSGrow(t *testing.T) {
+	for name, c := range map[string]struct {
+		before    cephclient.SubvolumeInfo
+		ask, want int64
+		cause     error
+	}{
+		"smaller":                     {before: cephclient.SubvolumeInfo{QuotaBytes: 5}, ask: 9, want: 9},
+		"equal":                       {before: cephclient.SubvolumeInfo{QuotaBytes: 9}, ask: 9, want: 9},
+		"larger stays so":             {before: cephclient.SubvolumeInfo{QuotaBytes: 10}, ask: 9, want: 10},
+		"no quota, little in it":      {before: cephclient.SubvolumeInfo{UsedBytes: 9}, ask: 9, want: 9},
+		"no quota, more in it: stays": {before: cephclient.SubvolumeInfo{UsedBytes: 10}, ask: 9, want: cephclient.Unlimited, cause: cephclient.ErrWouldShrink},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := newSubvolumeStore("a")
+			store.subvolumes["x"] = c.before
+			_, err := cephclient.NewCephFS(store).Grow(context.Background(), subvolume("a"), c.ask)
+			if !errors.Is(err, c.cause) || store.subvolumes["x"].QuotaBytes != c.want {
+				t.Errorf("quota %d, %v; want %d, %v", store.subvolumes["x"].QuotaBytes, err, c.want, c.cause)
+			}
+		})
+	}
+}
+
+func TestCephFSQuotaIsReadBack(t *testing.T) {
+	store := newSubvolumeStore("a")
+	store.deafQuota = true
+	_, err := cephclient.NewCephFS(store).Ensure(context.Background(), subvolume("a"), gib, cephclient.CreateOptions{})
+	if !errors.Is(err, cephclient.ErrQuotaMismatch) || !cephclient.MayBeHalfDone(err) {
+		t.Errorf("a quota that does not hold passed after creation: %v", err)
+	}
+	store.subvolumes["x"] = cephclient.SubvolumeInfo{QuotaBytes: 5}
+	if _, err := cephclient.NewCephFS(store).Grow(context.Background(), subvolume("a"), gib); !errors.Is(err, cephclient.ErrQuotaMismatch) {
+		t.Errorf("a quota that does not hold passed after growth: %v", err)
+	}
+}
+
+func TestCephFSDelete(t *testing.T) {
+	for name, c := range map[string]struct {
+		fsName  string
+		present bool
+		cause   error
+	}{
+		"present":             {fsName: "a", present: true},
+		"absent":              {fsName: "a"},
+		"file system is gone": {fsName: "b", cause: cephclient.ErrNoSuchPlace},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := newSubvolumeStore("a")
+			if c.present {
+				store.subvolumes["x"] = cephclient.SubvolumeInfo{}
+			}
+			if err := cephclient.NewCephFS(store).Delete(context.Background(), subvolume(c.fsName)); !errors.Is(err, c.cause) {
+				t.Errorf("got %v, want %v", err, c.cause)
+			}
+		})
+	}
+}
+
+func mustSay(t *testing.T, err error, text string) {
+	t.Helper()
+	if text != "" && (err == nil || !strings.Contains(err.Error(), text)) {
+		t.Errorf("the message does not say %q: %v", text, err)
+	}
+}

@@ -1,0 +1,161 @@
+package cephclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+// imageStore is a pool in memory. An image without header is one whose creation
+// was cut short: its name is taken, and opening it finds nothing.
+type imageStore struct {
+	images   map[string]cephclient.ImageInfo
+	headless map[string]bool
+	statErr  error // once an image has been created
+	calls    []string
+}
+
+func newImageStore() *imageStore {
+	return &imageStore{images: map[string]cephclient.ImageInfo{}, headless: map[string]bool{}}
+}
+
+func (s *imageStore) Create(_ context.Context, v cephclient.Volume, sizeBytes int64, _ cephclient.CreateOptions) error {
+	s.calls = append(s.calls, "create")
+	if _, taken := s.images[v.Name]; taken || s.headless[v.Name] {
+		return cephclient.NewError(cephclient.ErrExists, "create", "", true)
+	}
+	s.images[v.Name] = cephclient.ImageInfo{SizeBytes: sizeBytes}
+	return nil
+}
+
+func (s *imageStore) Image(_ context.Context, v cephclient.Volume) (cephclient.ImageInfo, error) {
+	image, found := s.images[v.Name]
+	if !found {
+		return image, cephclient.NewError(cephclient.ErrNotFound, "open", "", false)
+	}
+	return image, s.statErr
+}
+
+func (s *imageStore) Grow(_ context.Context, v cephclient.Volume, sizeBytes int64) error {
+	s.calls = append(s.calls, "grow")
+	s.images[v.Name] = cephclient.ImageInfo{SizeBytes: sizeBytes}
+	return nil
+}
+
+func (s *imageStore) Remove(_ context.Context, v cephclient.Volume) error {
+	s.calls = append(s.calls, "remove")
+	delete(s.images, v.Name)
+	return nil
+}
+
+func (s *imageStore) Discard(_ context.Context, v cephclient.Volume) error {
+	s.calls = append(s.calls, "discard")
+	delete(s.headless, v.Name)
+	return nil
+}
+
+var image = cephclient.Volume{Kind: cephclient.RBD, Container: "rbd", Name: "x"}
+
+const gib = 1 << 30
+
+func TestRBDEnsure(t *testing.T) {
+	for name, c := range map[string]struct {
+		setUp     func(*imageStore)
+		sizeBytes int64
+		want      int64
+		calls     string
+	}{
+		"absent":                    {sizeBytes: gib, want: gib, calls: "[create]"},
+		"size is not whole MiB":     {sizeBytes: 1500001, want: 2 << 20, calls: "[create]"},
+		"exists with the same size": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: gib} }, sizeBytes: gib, want: gib, calls: "[create]"},
+		"exists smaller: no resize": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: 1 << 20} }, sizeBytes: gib, want: 1 << 20, calls: "[create]"},
+		"creation was cut short":    {setUp: func(s *imageStore) { s.headless["x"] = true }, sizeBytes: gib, want: gib, calls: "[create discard create]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := newImageStore()
+			if c.setUp != nil {
+				c.setUp(store)
+			}
+			info, err := cephclient.NewRBD(store).Ensure(context.Background(), image, c.sizeBytes, cephclient.CreateOptions{})
+			if err != nil || info.SizeBytes != c.want {
+				t.Errorf("got %d bytes, %v; want %d", info.SizeBytes, err, c.want)
+			}
+			if got := fmt.Sprint(store.calls); got != c.calls {
+				t.Errorf("calls %s, want %s", got, c.calls)
+			}
+		})
+	}
+}
+
+func TestRBDEnsureMayBeHalfDoneOnceCreated(t *testing.T) {
+	store := newImageStore()
+	store.statErr = cephclient.NewError(cephclient.ErrTimeout, "open", "", false)
+	_, err := cephclient.NewRBD(store).Ensure(context.Background(), image, gib, cephclient.CreateOptions{})
+	if !errors.Is(err, cephclient.ErrTimeout) || !cephclient.MayBeHalfDone(err) {
+		t.Errorf("a timeout after the image was made counts as nothing done: %v", err)
+	}
+}
+
+func TestRBDRefusesImpossibleSizes(t *testing.T) {
+	for _, sizeBytes := range []int64{-1, 0, 1<<63 - 1} {
+		store := newImageStore()
+		_, err := cephclient.NewRBD(store).Ensure(context.Background(), image, sizeBytes, cephclient.CreateOptions{})
+		if !errors.Is(err, cephclient.ErrInvalid) || len(store.calls) > 0 {
+			t.Errorf("%d bytes: %v, calls %v", sizeBytes, err, store.calls)
+		}
+	}
+}
+
+func TestRBDGrow(t *testing.T) {
+	for name, c := range map[string]struct{ before, ask, want int64 }{
+		"smaller":           {before: gib, ask: 2 * gib, want: 2 * gib},
+		"rounds up to MiB":  {before: gib, ask: gib + 1, want: gib + 1<<20},
+		"equal":             {before: gib, ask: gib, want: gib},
+		"larger stays so":   {before: 3 * gib, ask: 2 * gib, want: 3 * gib},
+		"equal when rounds": {before: gib, ask: gib - 1, want: gib},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := newImageStore()
+			store.images["x"] = cephclient.ImageInfo{SizeBytes: c.before}
+			info, err := cephclient.NewRBD(store).Grow(context.Background(), image, c.ask)
+			if err != nil || info.SizeBytes != c.want || store.images["x"].SizeBytes != c.want {
+				t.Errorf("got %d, stored %d, %v; want %d", info.SizeBytes, store.images["x"].SizeBytes, err, c.want)
+			}
+		})
+	}
+	if _, err := cephclient.NewRBD(newImageStore()).Grow(context.Background(), image, gib); !errors.Is(err, cephclient.ErrNotFound) {
+		t.Errorf("growing an absent image: %v", err)
+	}
+}
+
+func TestRBDDelete(t *testing.T) {
+	for name, c := range map[string]struct {
+		image   *cephclient.ImageInfo
+		cause   error
+		says    string
+		removed bool
+	}{
+		"unused":        {image: &cephclient.ImageInfo{}, removed: true},
+		"absent":        {removed: true}, // the store looks into the trash as well
+		"watched":       {image: &cephclient.ImageInfo{Watchers: []string{"client.7 at 10.0.0.9:0"}}, cause: cephclient.ErrInUse, says: "10.0.0.9"},
+		"has snapshots": {image: &cephclient.ImageInfo{Snapshots: []string{"daily"}}, cause: cephclient.ErrInUse, says: "daily"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := newImageStore()
+			if c.image != nil {
+				store.images["x"] = *c.image
+			}
+			err := cephclient.NewRBD(store).Delete(context.Background(), image)
+			if !errors.Is(err, c.cause) {
+				t.Fatalf("got %v, want %v", err, c.cause)
+			}
+			if (len(store.calls) > 0) != c.removed {
+				t.Errorf("calls %v", store.calls)
+			}
+			mustSay(t, err, c.says)
+		})
+	}
+}
