@@ -2,8 +2,10 @@ package pvspec
 
 import (
 	"fmt"
+	"math"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"ceph.example/ceph-provisioner/cephclient"
 )
@@ -43,16 +45,17 @@ func NewRequest(parameters Parameters, claim *corev1.PersistentVolumeClaim) (Req
 	}, nil
 }
 
+// tooLarge is what the API machinery makes of every quantity that does not fit
+// into 63 bits.
+var tooLarge = *resource.NewQuantity(math.MaxInt64, resource.BinarySI)
+
 // RequestedBytes is the size that a claim asks for, in bytes, fractions rounded up.
 func RequestedBytes(claim *corev1.PersistentVolumeClaim) (int64, error) {
 	quantity := claim.Spec.Resources.Requests[corev1.ResourceStorage]
-	rounded := quantity.DeepCopy()
-	rounded.RoundUp(0)
-	size, fits := rounded.AsInt64()
-	if !fits || size <= 0 {
+	if quantity.Sign() <= 0 || quantity.Cmp(tooLarge) >= 0 {
 		return 0, fmt.Errorf("the claim asks for %s of storage: ask for more than 0 and less than 8Ei", quantity.String())
 	}
-	return size, nil
+	return quantity.Value(), nil
 }
 
 func checkClaim(kind cephclient.Kind, claim *corev1.PersistentVolumeClaim) error {

@@ -74,7 +74,11 @@ func parseMonitor(field string) (string, error) {
 }
 
 func splitHostPort(address string) (host, port string, err error) {
-	if ip := net.ParseIP(strings.Trim(address, "[]")); ip != nil {
+	bare := address
+	if strings.HasPrefix(address, "[") && strings.HasSuffix(address, "]") {
+		bare = address[1 : len(address)-1]
+	}
+	if ip := net.ParseIP(bare); ip != nil {
 		return ip.String(), msgrV1Port, nil
 	}
 	if !strings.Contains(address, ":") {

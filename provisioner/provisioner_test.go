@@ -1,0 +1,150 @@
+package provisioner_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
+
+	"ceph.example/ceph-provisioner/cephclient"
+	"ceph.example/ceph-provisioner/cephclient/fake"
+	"ceph.example/ceph-provisioner/provisioner"
+	"ceph.example/ceph-provisioner/pvspec"
+)
+
+// access leads to a backend in memory, or fails at one of its methods.
+type access struct {
+	backend *fake.Backend
+	fails   string
+}
+
+var errAccess = errors.New("refused")
+
+func (a access) fail(method string) error {
+	if a.fails == method {
+		return errAccess
+	}
+	return nil
+}
+
+func (a access) Cluster(_ context.Context, monitors []string) (cephclient.Cluster, error) {
+	return cephclient.Cluster{Monitors: monitors}, a.fail("Cluster")
+}
+
+func (a access) Backend(context.Context, cephclient.Kind, cephclient.Cluster, pvspec.Identity) (cephclient.Backend, error) {
+	return a.backend, a.fail("Backend")
+}
+
+func (a access) CheckUserSecret(context.Context, pvspec.SecretRef) error {
+	return a.fail("CheckUserSecret")
+}
+
+func (a access) Open(_ context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
+	source, err := pvspec.FromPersistentVolume(pv, nil)
+	return a.backend, source.Volume, errors.Join(err, a.fail("Open"))
+}
+
+const name = "kubernetes-dynamic-pvc-1-2-3"
+
+func options() controller.ProvisionOptions {
+	return controller.ProvisionOptions{
+		PVName: "pvc-1-2-3",
+		StorageClass: &storagev1.StorageClass{Parameters: map[string]string{
+			"monitors": "10.0.0.1", "adminSecretName": "a", "userSecretName": "u",
+		}},
+		PVC: &corev1.PersistentVolumeClaim{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "data", UID: "1-2-3"},
+			Spec: corev1.PersistentVolumeClaimSpec{
+				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+				Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
+			},
+		},
+	}
+}
+
+func TestProvisionStates(t *testing.T) {
+	timeout := func(wrote bool) func(string, cephclient.Volume) error {
+		return func(string, cephclient.Volume) error {
+			return cephclient.NewError(cephclient.ErrTimeout, "create", "", wrote)
+		}
+	}
+	for state, c := range map[string]struct {
+		backend *fake.Backend
+		fails   string
+		spoil   func(*controller.ProvisionOptions)
+		want    controller.ProvisioningState
+		ok      bool
+	}{
+		"all is well":              {want: controller.ProvisioningFinished, ok: true},
+		"bad class":                {spoil: func(o *controller.ProvisionOptions) { o.StorageClass.Parameters["x"] = "y" }, want: controller.ProvisioningNoChange},
+		"bad claim":                {spoil: func(o *controller.ProvisionOptions) { o.PVC.Spec.Selector = &metav1.LabelSelector{} }, want: controller.ProvisioningNoChange},
+		"no user secret":           {fails: "CheckUserSecret", want: controller.ProvisioningNoChange},
+		"monitors not resolved":    {fails: "Cluster", want: controller.ProvisioningNoChange},
+		"no connection":            {fails: "Backend", want: controller.ProvisioningNoChange},
+		"nothing was written":      {backend: &fake.Backend{Fault: timeout(false)}, want: controller.ProvisioningNoChange},
+		"may have been written":    {backend: &fake.Backend{Fault: timeout(true)}, want: controller.ProvisioningInBackground},
+		"an error nobody has seen": {backend: &fake.Backend{Fault: func(string, cephclient.Volume) error { return errors.New("?") }}, want: controller.ProvisioningInBackground},
+	} {
+		t.Run(state, func(t *testing.T) {
+			if c.backend == nil {
+				c.backend = &fake.Backend{}
+			}
+			o := options()
+			if c.spoil != nil {
+				c.spoil(&o)
+			}
+			pv, got, err := provisioner.New(cephclient.RBD, access{c.backend, c.fails}).Provision(context.Background(), o)
+			if got != c.want || (err == nil) != c.ok || (pv != nil) != c.ok {
+				t.Errorf("state %s, %v, PV %v; want %s", got, err, pv, c.want)
+			}
+			if !c.ok && len(c.backend.Sizes()) > 0 {
+				t.Errorf("left behind: %v", c.backend.Sizes())
+			}
+		})
+	}
+}
+
+func TestProvisionAdopts(t *testing.T) {
+	const gib = 1 << 30
+	for state, c := range map[string]struct{ before, want int64 }{
+		"what the last try made":            {gib, gib},
+		"and grows what is smaller":         {gib / 2, gib},
+		"and says the size of what is more": {2 * gib, 2 * gib},
+	} {
+		t.Run(state, func(t *testing.T) {
+			backend := &fake.Backend{}
+			backend.Put(name, c.before)
+			pv, _, err := provisioner.New(cephclient.RBD, access{backend: backend}).Provision(context.Background(), options())
+			if err != nil {
+				t.Fatal(err)
+			}
+			capacity := pv.Spec.Capacity[corev1.ResourceStorage]
+			if capacity.Value() != c.want || backend.Sizes()[name] != c.want || len(backend.Sizes()) != 1 {
+				t.Errorf("PV %s, volumes %v; want %d", capacity.String(), backend.Sizes(), c.want)
+			}
+		})
+	}
+}
+
+func TestDelete(t *testing.T) {
+	backend := &fake.Backend{}
+	p := provisioner.New(cephclient.RBD, access{backend: backend})
+	pv, _, err := p.Provision(context.Background(), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []string{"present", "absent"} {
+		if err := p.Delete(context.Background(), pv); err != nil || len(backend.Sizes()) > 0 {
+			t.Errorf("%s: %v, %v", state, err, backend.Sizes())
+		}
+	}
+	refusing := provisioner.New(cephclient.RBD, access{backend: backend, fails: "Open"})
+	if err := refusing.Delete(context.Background(), pv); !errors.Is(err, errAccess) {
+		t.Errorf("deleted without access: %v", err)
+	}
+}

@@ -1,0 +1,203 @@
+package resizer
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+
+	"ceph.example/ceph-provisioner/cephclient"
+	cephfake "ceph.example/ceph-provisioner/cephclient/fake"
+	"ceph.example/ceph-provisioner/pvspec"
+)
+
+const gib = 1 << 30
+
+// access leads to a backend in memory.
+type access struct{ backend *cephfake.Backend }
+
+func (a access) Open(_ context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
+	source, err := pvspec.FromPersistentVolume(pv, nil)
+	return a.backend, source.Volume, err
+}
+
+// world is a resizer with an API server and a Ceph in memory.
+type world struct {
+	client   *fake.Clientset
+	backend  *cephfake.Backend
+	recorder *record.FakeRecorder
+	resizer  *Resizer
+}
+
+func newWorld(t *testing.T, claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) *world {
+	t.Helper()
+	w := &world{client: fake.NewSimpleClientset(claim, pv), backend: &cephfake.Backend{}, recorder: record.NewFakeRecorder(20)}
+	factory := informers.NewSharedInformerFactory(w.client, 0)
+	var err error
+	w.resizer, err = New(Options{Provisioners: provisioners, Workers: 1, Timeout: time.Minute, RetryStart: time.Millisecond, RetryMax: time.Second},
+		w.client, access{w.backend}, w.recorder, factory.Core().V1().PersistentVolumeClaims(), factory.Core().V1().PersistentVolumes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	factory.Start(t.Context().Done())
+	factory.WaitForCacheSync(t.Context().Done())
+	return w
+}
+
+func (w *world) sync(t *testing.T) error {
+	t.Helper()
+	w.client.ClearActions()
+	return w.resizer.sync(t.Context(), cache.NewObjectName("ns", "data"))
+}
+
+func (w *world) objects(t *testing.T) (*corev1.PersistentVolumeClaim, *corev1.PersistentVolume) {
+	t.Helper()
+	claim, err := w.client.CoreV1().PersistentVolumeClaims("ns").Get(t.Context(), "data", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pv, err := w.client.CoreV1().PersistentVolumes().Get(t.Context(), "pvc-1", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claim, pv
+}
+
+func (w *world) events() string {
+	var all []string
+	for len(w.recorder.Events) > 0 {
+		all = append(all, <-w.recorder.Events)
+	}
+	return strings.Join(all, "\n")
+}
+
+func TestGrowth(t *testing.T) {
+	for kind, c := range map[string]struct {
+		change          change
+		inCeph          int64 // before, in bytes
+		wantVolume      string
+		wantStatus      string
+		wantNodePending bool
+		wantEvent       string
+	}{
+		"file system on an image":    {nil, gib, "2Gi", "1Gi", true, reasonNodeRequired},
+		"block":                      {block, gib, "2Gi", "2Gi", false, reasonSuccess},
+		"CephFS":                     {cephfs, gib, "2Gi", "2Gi", false, reasonSuccess},
+		"grown by hand to even more": {cephfs, 3 * gib, "3Gi", "3Gi", false, reasonSuccess},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			claim, pv := pair("2Gi", "1Gi", "1Gi")
+			if c.change != nil {
+				c.change(claim, pv)
+			}
+			w := newWorld(t, claim, pv)
+			w.backend.Put("x", c.inCeph)
+			if err := w.sync(t); err != nil {
+				t.Fatal(err)
+			}
+			claim, pv = w.objects(t)
+			volume, status := capacity(pv.Spec.Capacity), capacity(claim.Status.Capacity)
+			if volume.String() != c.wantVolume || status.String() != c.wantStatus || isNodePending(claim) != c.wantNodePending {
+				t.Errorf("volume %s, status %+v", volume.String(), claim.Status)
+			}
+			if events := w.events(); !strings.Contains(events, reasonResizing) || !strings.Contains(events, c.wantEvent) {
+				t.Errorf("events %s", events)
+			}
+			if _, told := pv.Annotations[annotationPreResizeCapacity]; told != c.wantNodePending {
+				t.Errorf("annotations %v", pv.Annotations)
+			}
+			for _, condition := range claim.Status.Conditions {
+				if condition.Type == corev1.PersistentVolumeClaimResizing {
+					t.Errorf("still marked as resizing: %+v", claim.Status.Conditions)
+				}
+			}
+		})
+	}
+}
+
+func TestGrowthFails(t *testing.T) {
+	for state, c := range map[string]struct {
+		cause      *cephclient.Cause
+		wantStatus corev1.ClaimResourceStatus
+	}{
+		"may succeed later":           {cephclient.ErrTimeout, corev1.PersistentVolumeClaimControllerResizeInProgress},
+		"cannot succeed by trying on": {cephclient.ErrDenied, corev1.PersistentVolumeClaimControllerResizeFailed},
+	} {
+		t.Run(state, func(t *testing.T) {
+			claim, pv := pair("2Gi", "1Gi", "1Gi")
+			w := newWorld(t, claim, pv)
+			w.backend.Put("x", gib)
+			w.backend.Fault = func(string, cephclient.Volume) error { return cephclient.NewError(c.cause, "grow", "", true) }
+			if err := w.sync(t); !errors.Is(err, c.cause) {
+				t.Fatalf("got %v", err)
+			}
+			claim, pv = w.objects(t)
+			if size := capacity(pv.Spec.Capacity); size.String() != "1Gi" {
+				t.Errorf("the volume says %s", size.String())
+			}
+			if got := claim.Status.AllocatedResourceStatuses[corev1.ResourceStorage]; got != c.wantStatus {
+				t.Errorf("status %q, want %q", got, c.wantStatus)
+			}
+			if events := w.events(); !strings.Contains(events, "Warning "+reasonFailed) {
+				t.Errorf("events %s", events)
+			}
+			w.backend.Fault = nil
+			if err := w.sync(t); err != nil || w.backend.Sizes()["x"] != 2*gib {
+				t.Errorf("does not recover: %v, %v", err, w.backend.Sizes())
+			}
+		})
+	}
+}
+
+func TestNothingToDoCostsNothing(t *testing.T) {
+	for state, c := range map[string]struct {
+		requested string
+		change    change
+	}{
+		"as large as asked for": {"1Gi", nil},
+		"volume of another provisioner": {"2Gi", func(_ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
+			pv.Annotations["pv.kubernetes.io/provisioned-by"] = "example.com/other"
+		}},
+		"volume is CSI's by migration": {"2Gi", func(_ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
+			pv.Annotations["pv.kubernetes.io/migrated-to"] = "rbd.csi.ceph.com"
+		}},
+		"claim whose volume is not there": {"2Gi", func(c *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) { c.Spec.VolumeName = "pvc-2" }},
+	} {
+		t.Run(state, func(t *testing.T) {
+			claim, pv := pair(c.requested, "1Gi", "1Gi")
+			if c.change != nil {
+				c.change(claim, pv)
+			}
+			w := newWorld(t, claim, pv)
+			if err := w.sync(t); err != nil {
+				t.Fatal(err)
+			}
+			if actions := w.client.Actions(); len(actions) > 0 {
+				t.Errorf("API calls: %v", actions)
+			}
+		})
+	}
+}
+
+func TestMinimalPatch(t *testing.T) {
+	claim, _ := pair("2Gi", "1Gi", "1Gi")
+	same, err := minimalPatch(claim, claim.DeepCopy(), "7")
+	if err != nil || same != nil {
+		t.Errorf("no change makes a patch: %s, %v", same, err)
+	}
+	changed := claim.DeepCopy()
+	markFinished(changed, capacity(sizes("2Gi")))
+	patch, err := minimalPatch(claim, changed, "7")
+	want := `{"metadata":{"resourceVersion":"7"},"status":{"allocatedResources":{"storage":"2Gi"},"capacity":{"storage":"2Gi"}}}`
+	if err != nil || string(patch) != want {
+		t.Errorf("got %s, %v\nwant %s", patch, err, want)
+	}
+}
