@@ -57,7 +57,7 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 		return info, nil
 	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return Info{}, err
+		return Info{}, unseen(err)
 	}
 	if err := b.subvolumes.Create(ctx, volume, sizeBytes, options); err != nil {
 		return Info{}, err

@@ -93,3 +93,12 @@ func afterWrite(err error) error {
 	marked.Wrote = true
 	return &marked
 }
+
+// unseen marks an error that hid whether an earlier attempt had made something.
+func unseen(err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Cause.vague {
+		return afterWrite(err)
+	}
+	return err
+}

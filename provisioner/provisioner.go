@@ -54,12 +54,9 @@ func (p *Provisioner) Provision(ctx context.Context, options controller.Provisio
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, err
 	}
-	info, err := ensure(ctx, backend, request)
+	info, state, err := ensure(ctx, backend, request)
 	if err != nil {
-		if cephclient.MayBeHalfDone(err) {
-			return nil, controller.ProvisioningInBackground, err
-		}
-		return nil, controller.ProvisioningNoChange, err
+		return nil, state, err
 	}
 	pv := request.PersistentVolume(options.PVName, options.StorageClass, options.PVC, cluster, info)
 	return pv, controller.ProvisioningFinished, nil
@@ -90,12 +87,17 @@ func (p *Provisioner) reach(ctx context.Context, request pvspec.Request) (cephcl
 
 // ensure makes or adopts the volume, and brings an adopted one that is smaller
 // than the claim asks for to its size.
-func ensure(ctx context.Context, backend cephclient.Backend, request pvspec.Request) (cephclient.Info, error) {
+func ensure(ctx context.Context, backend cephclient.Backend, request pvspec.Request) (cephclient.Info, controller.ProvisioningState, error) {
 	info, err := backend.Ensure(ctx, request.Volume, request.SizeBytes, request.Create)
-	if err != nil || info.SizeBytes >= request.SizeBytes {
-		return info, err
+	switch {
+	case cephclient.MayBeHalfDone(err):
+		return info, controller.ProvisioningInBackground, err
+	case err != nil:
+		return info, controller.ProvisioningNoChange, err
+	case info.SizeBytes < request.SizeBytes:
+		info, err = backend.Grow(ctx, info.Volume, request.SizeBytes)
 	}
-	return backend.Grow(ctx, info.Volume, request.SizeBytes)
+	return info, controller.ProvisioningInBackground, err
 }
 
 // Delete implements [controller.Provisioner], from what the volume and its

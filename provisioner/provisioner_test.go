@@ -68,6 +68,13 @@ func options() controller.ProvisionOptions {
 }
 
 func TestProvisionStates(t *testing.T) {
+	tooSmall := &fake.Backend{Fault: func(method string, _ cephclient.Volume) error {
+		if method != "Grow" {
+			return nil
+		}
+		return cephclient.NewError(cephclient.ErrDenied, "grow", "", true)
+	}}
+	tooSmall.Put(name, 1)
 	timeout := func(wrote bool) func(string, cephclient.Volume) error {
 		return func(string, cephclient.Volume) error {
 			return cephclient.NewError(cephclient.ErrTimeout, "create", "", wrote)
@@ -79,16 +86,18 @@ func TestProvisionStates(t *testing.T) {
 		spoil   func(*controller.ProvisionOptions)
 		want    controller.ProvisioningState
 		ok      bool
+		left    int
 	}{
-		"all is well":              {want: controller.ProvisioningFinished, ok: true},
-		"bad class":                {spoil: func(o *controller.ProvisionOptions) { o.StorageClass.Parameters["x"] = "y" }, want: controller.ProvisioningNoChange},
-		"bad claim":                {spoil: func(o *controller.ProvisionOptions) { o.PVC.Spec.Selector = &metav1.LabelSelector{} }, want: controller.ProvisioningNoChange},
-		"no user secret":           {fails: "CheckUserSecret", want: controller.ProvisioningNoChange},
-		"monitors not resolved":    {fails: "Cluster", want: controller.ProvisioningNoChange},
-		"no connection":            {fails: "Backend", want: controller.ProvisioningNoChange},
-		"nothing was written":      {backend: &fake.Backend{Fault: timeout(false)}, want: controller.ProvisioningNoChange},
-		"may have been written":    {backend: &fake.Backend{Fault: timeout(true)}, want: controller.ProvisioningInBackground},
-		"an error nobody has seen": {backend: &fake.Backend{Fault: func(string, cephclient.Volume) error { return errors.New("?") }}, want: controller.ProvisioningInBackground},
+		"all is well":               {want: controller.ProvisioningFinished, ok: true},
+		"bad class":                 {spoil: func(o *controller.ProvisionOptions) { o.StorageClass.Parameters["x"] = "y" }, want: controller.ProvisioningNoChange},
+		"bad claim":                 {spoil: func(o *controller.ProvisionOptions) { o.PVC.Spec.Selector = &metav1.LabelSelector{} }, want: controller.ProvisioningNoChange},
+		"no user secret":            {fails: "CheckUserSecret", want: controller.ProvisioningNoChange},
+		"monitors not resolved":     {fails: "Cluster", want: controller.ProvisioningNoChange},
+		"no connection":             {fails: "Backend", want: controller.ProvisioningNoChange},
+		"nothing was written":       {backend: &fake.Backend{Fault: timeout(false)}, want: controller.ProvisioningNoChange},
+		"may have been written":     {backend: &fake.Backend{Fault: timeout(true)}, want: controller.ProvisioningInBackground},
+		"adopted and does not grow": {backend: tooSmall, want: controller.ProvisioningInBackground, left: 1},
+		"an error nobody has seen":  {backend: &fake.Backend{Fault: func(string, cephclient.Volume) error { return errors.New("?") }}, want: controller.ProvisioningInBackground},
 	} {
 		t.Run(state, func(t *testing.T) {
 			if c.backend == nil {
@@ -102,7 +111,7 @@ func TestProvisionStates(t *testing.T) {
 			if got != c.want || (err == nil) != c.ok || (pv != nil) != c.ok {
 				t.Errorf("state %s, %v, PV %v; want %s", got, err, pv, c.want)
 			}
-			if !c.ok && len(c.backend.Sizes()) > 0 {
+			if !c.ok && len(c.backend.Sizes()) != c.left {
 				t.Errorf("left behind: %v", c.backend.Sizes())
 			}
 		})

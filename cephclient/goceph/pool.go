@@ -14,9 +14,8 @@ import (
 	"ceph.example/ceph-provisioner/cephclient"
 )
 
-// Defaults of [Options].
 const (
-	DefaultTimeout         = 60 * time.Second
+	// DefaultCallsPerCluster is more than librbd and the mgr gain from.
 	DefaultCallsPerCluster = 32
 	// idleAfter is how long an unused connection stays open. A connection holds
 	// some ten threads; opening one takes about 15 ms.
@@ -30,14 +29,15 @@ const (
 
 // Options bound what a pool does to a cluster.
 type Options struct {
-	Timeout         time.Duration // of one wait for a monitor, OSD or mgr
+	Timeout         time.Duration // of one wait of librados for a monitor, OSD or mgr
 	CallsPerCluster int           // at once, over all identities and kinds
 }
 
 // Pool shares connections to any number of clusters. It implements
 // [cephclient.Connector] and is safe for concurrent use.
 type Pool struct {
-	options Options
+	options  Options
+	changing keyedLock
 
 	mu          sync.Mutex
 	clusters    map[string]*cluster

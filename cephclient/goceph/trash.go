@@ -15,7 +15,7 @@ import (
 // the objects of a large image takes long, also of an empty one (31 s for 1 TiB
 // without object map), so that is left to the mgr.
 func (i images) Remove(ctx context.Context, volume cephclient.Volume) error {
-	op := operation{"delete " + volume.String(), true}
+	op := change("delete", volume)
 	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
 		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
 			id, err := moveToTrash(ioctx, volume.Name)

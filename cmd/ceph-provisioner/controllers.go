@@ -32,10 +32,13 @@ type controllers struct {
 
 func newControllers(o options, client kubernetes.Interface) (*controllers, error) {
 	access := &cephaccess.Access{
-		Secrets:   objects{client},
-		Classes:   objects{client},
-		Resolver:  net.DefaultResolver,
-		Connector: goceph.NewPool(goceph.Options{Timeout: o.timeout, CallsPerCluster: goceph.DefaultCallsPerCluster}),
+		Secrets:  objects{client},
+		Classes:  objects{client},
+		Resolver: net.DefaultResolver,
+		Connector: goceph.NewPool(goceph.Options{
+			Timeout:         o.timeout / 2, // so that Ceph's own answer comes before the attempt is over
+			CallsPerCluster: goceph.DefaultCallsPerCluster,
+		}),
 	}
 	// The volumes and classes of one factory serve all three loops. Claims can't
 	// be shared by two ProvisionControllers: each adds the same indexer.

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"k8s.io/klog/v2"
-
-	"ceph.example/ceph-provisioner/cephclient/goceph"
 )
 
 // options are the command line. Their names follow the CSI sidecars'.
@@ -50,6 +48,7 @@ const (
 	defaultQPS               = 50
 	defaultBurst             = 100
 	defaultWorkers           = 16
+	defaultTimeout           = time.Minute
 	defaultRetryStart        = time.Second
 	defaultRetryMax          = 5 * time.Minute
 	defaultLeaseDuration     = 15 * time.Second
@@ -89,7 +88,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.Var(&o.rbdProvisioners, "rbd-provisioner-name", "provisioner of RBD classes; after a comma further names that are served too")
 	flags.Var(&o.cephfsProvisioners, "cephfs-provisioner-name", "provisioner of CephFS classes; after a comma further names that are served too")
 	flags.IntVar(&o.workerThreads, "worker-threads", defaultWorkers, "claims of each kind, and growths, that are worked on at a time")
-	flags.DurationVar(&o.timeout, "timeout", goceph.DefaultTimeout, "for one attempt at one volume")
+	flags.DurationVar(&o.timeout, "timeout", defaultTimeout, "for one attempt at one volume")
 	flags.DurationVar(&o.retryStart, "retry-interval-start", defaultRetryStart, "pause after a first failure; doubled after each")
 	flags.DurationVar(&o.retryMax, "retry-interval-max", defaultRetryMax, "longest pause after a failure")
 	flags.BoolVar(&o.version, "version", false, "print the version and end")
