@@ -1,0 +1,142 @@
+package goceph
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ceph/go-ceph/rados"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+// errno is an error of go-ceph's form.
+type errno syscall.Errno
+
+func (e errno) Error() string  { return syscall.Errno(e).Error() }
+func (e errno) ErrorCode() int { return -int(e) }
+
+func TestCauses(t *testing.T) {
+	for err, want := range map[error]*cephclient.Cause{
+		errno(syscall.ENOENT):                            cephclient.ErrNotFound,
+		fmt.Errorf("wrapped: %w", errno(syscall.EEXIST)): cephclient.ErrExists,
+		rados.ErrNotConnected:                            cephclient.ErrUnreachable,
+		errno(syscall.EOPNOTSUPP):                        cephclient.ErrUnsupported,
+		errno(syscall.EDQUOT):                            cephclient.ErrNoSpace,
+		errno(syscall.EIO):                               cephclient.ErrUnknown,
+		errors.New("no errno at all"):                    cephclient.ErrUnknown,
+		context.DeadlineExceeded:                         cephclient.ErrTimeout,
+	} {
+		if got := typed("x", true, err); !errors.Is(got, want) {
+			t.Errorf("%v: got %v, want %v", err, got, want)
+		}
+	}
+	if !cephclient.MayBeHalfDone(typed("create", true, errno(syscall.ETIMEDOUT))) {
+		t.Error("a creation that timed out counts as not done")
+	}
+	if cephclient.MayBeHalfDone(typed("create", true, errno(syscall.EPERM))) {
+		t.Error("a creation that was denied counts as half done")
+	}
+}
+
+var key = cephclient.NewSecret("AQAAAAAAAAAAABAAc2l4dGVlbiBieXRlcy4uLg==")
+
+// deaf accepts connections and never answers, like a monitor that hangs.
+func deaf(t *testing.T) cephclient.Cluster {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return cephclient.Cluster{Monitors: []string{listener.Addr().String()}}
+}
+
+func TestAClusterThatNeverAnswers(t *testing.T) {
+	pool := NewPool(Options{Timeout: time.Second, CallsPerCluster: 4})
+	cluster := deaf(t)
+	connect := func(timeout time.Duration) error {
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		defer cancel()
+		_, err := pool.Backend(ctx, cephclient.RBD, cluster, cephclient.Credentials{ID: "kube", Key: key})
+		return err
+	}
+	if err := connect(10 * time.Millisecond); !errors.Is(err, cephclient.ErrTimeout) {
+		t.Errorf("the caller's deadline is shorter: %v", err)
+	}
+	if err := connect(time.Minute); !errors.Is(err, cephclient.ErrUnreachable) {
+		t.Errorf("librados gives up first: %v", err)
+	}
+	err := connect(time.Minute)
+	for range restAfter {
+		err = connect(time.Minute)
+	}
+	if !errors.Is(err, cephclient.ErrUnreachable) || !strings.Contains(err.Error(), "has not answered lately") {
+		t.Errorf("the cluster is not left alone: %v", err)
+	}
+	if strings.Contains(err.Error(), key.Reveal()) {
+		t.Error("the message has the key")
+	}
+	// The breaker of one kind must not rest the other: the mgr may hang alone.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_, err = pool.Backend(ctx, cephclient.CephFS, cluster, cephclient.Credentials{ID: "kube", Key: key})
+	if err == nil || strings.Contains(err.Error(), "has not answered lately") {
+		t.Errorf("the other kind rests too: %v", err)
+	}
+}
+
+func TestAKeyThatLibradosDoesNotTake(t *testing.T) {
+	pool := NewPool(Options{Timeout: time.Second, CallsPerCluster: 4})
+	_, err := pool.Backend(t.Context(), cephclient.RBD, deaf(t), cephclient.Credentials{ID: "kube", Key: cephclient.NewSecret("not base64!")})
+	if err == nil || strings.Contains(err.Error(), "not base64!") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestKeyedLock(t *testing.T) {
+	var lock keyedLock
+	unlock, err := lock.lock(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := lock.lock(t.Context(), "b")
+	if err != nil {
+		t.Fatal("another key waits")
+	}
+	other()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := lock.lock(ended, "a"); err == nil {
+		t.Fatal("the key is held twice")
+	}
+	unlock()
+
+	var inside, total int
+	var group sync.WaitGroup
+	for range 50 {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			unlock, err := lock.lock(context.Background(), "a")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer unlock()
+			inside++ // the race detector watches
+			total += inside
+			inside--
+		}()
+	}
+	group.Wait()
+	if total != 50 || len(lock.held) != 0 {
+		t.Errorf("total %d, left %d", total, len(lock.held))
+	}
+}
