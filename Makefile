@@ -1,0 +1,55 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# The build tag must name the Ceph release of the librados that is installed.
+# It is asked for only when a command runs, after the dependencies are there.
+go = GOFLAGS="-tags=$$(hack/ceph-release) $$GOFLAGS" go
+tool = $(go) tool -modfile=hack/tools/go.mod
+gotestsum = $(tool) gotestsum --format pkgname --format-hide-empty-pkg --
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LDFLAGS = -s -w -X main.version=$(VERSION)
+
+# Where Ceph is linked, or a real cluster is needed; all other packages build without cgo.
+e2e_package = ./test/...
+
+##@ Use
+.PHONY: help demo test
+help: ## show this help
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+demo: build localcluster ## provision, write, grow and delete on a real local Ceph and Kubernetes
+	hack/demo.sh
+
+test: verify unit e2e ## everything that CI runs: verify, unit, e2e
+	@echo "ran: verify, unit tests with the race detector, end-to-end tests on a real Ceph and Kubernetes"
+	@echo "did not run: demo (make demo), a kubelet that mounts the volumes"
+
+##@ Develop
+.PHONY: deps build localcluster unit e2e verify dev-up dev-down
+deps: ## install the Debian packages that are missing
+	@hack/install-deps.sh
+
+build: deps ## build bin/ceph-provisioner against the installed Ceph release
+	$(go) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ceph-provisioner ./cmd/ceph-provisioner
+
+localcluster: deps ## build bin/localcluster and the Kubernetes control plane (minutes, once)
+	$(go) build -o bin/localcluster ./hack/localcluster/cmd/localcluster
+	@hack/kubernetes/build.sh >/dev/null
+
+unit: deps ## unit tests, with the race detector
+	$(gotestsum) -race -count=1 $$($(go) list ./... | grep -v /test)
+
+e2e: build localcluster ## end-to-end tests on a real local Ceph and Kubernetes
+	CEPH_PROVISIONER_BIN=$(CURDIR)/bin/ceph-provisioner LOCALCLUSTER_BIN=$(CURDIR)/bin/localcluster \
+		$(gotestsum) -count=1 -timeout=45m $(e2e_package)
+
+verify: deps localcluster ## format, vet, staticcheck, import rules, builds without cgo, manifests, links of the documentation
+	hack/verify/code.sh
+	hack/verify/manifests.sh
+
+dev-up: build localcluster ## start a local cluster: eval "$$(make -s dev-up)"
+	@bin/localcluster up
+
+dev-down: localcluster ## end the local cluster of this shell ($$LOCALCLUSTER_DIR)
+	@bin/localcluster down
