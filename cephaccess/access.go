@@ -114,8 +114,7 @@ func (a *Access) CheckUserSecret(ctx context.Context, ref pvspec.SecretRef) erro
 	if err != nil {
 		return err
 	}
-	_, err = pvspec.KubeletKeyFromSecret(secret)
-	return err
+	return pvspec.CheckKubeletSecret(secret)
 }
 
 func (a *Access) secret(ctx context.Context, ref pvspec.SecretRef) (*corev1.Secret, error) {

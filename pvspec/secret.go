@@ -35,14 +35,23 @@ func KeyFromSecret(secret *corev1.Secret) (cephclient.Secret, error) {
 	return cephclient.NewSecret(key), nil
 }
 
-// KubeletKeyFromSecret checks a secret that the kubelet mounts with: it takes
-// the last entry it meets, so there must be exactly one.
-func KubeletKeyFromSecret(secret *corev1.Secret) (cephclient.Secret, error) {
-	if len(secret.Data) > 1 {
-		return cephclient.Secret{}, fmt.Errorf("secret %s has %d entries; the kubelet takes any one of them for the key, so leave only %q",
-			SecretRef{secret.Namespace, secret.Name}, len(secret.Data), keyEntry)
+// CheckKubeletSecret refuses a secret that the kubelet could not mount with: it
+// takes any one entry for the key, and takes it as it stands, white space included.
+func CheckKubeletSecret(secret *corev1.Secret) error {
+	key, err := KeyFromSecret(secret)
+	if err != nil {
+		return err
 	}
-	return KeyFromSecret(secret)
+	ref := SecretRef{secret.Namespace, secret.Name}
+	if len(secret.Data) > 1 {
+		return fmt.Errorf("secret %s has %d entries; the kubelet takes any one of them for the key, so leave only %q", ref, len(secret.Data), keyEntry)
+	}
+	for _, only := range secret.Data {
+		if string(only) != key.Reveal() {
+			return fmt.Errorf("secret %s has white space around the key, which the kubelet does not drop: make it again, without a newline", ref)
+		}
+	}
+	return nil
 }
 
 // keyHeaderBytes precede the secret itself in a cephx key: type, time of

@@ -220,7 +220,7 @@ func TestKeyFromSecret(t *testing.T) {
 		kubelet bool // for nodes
 	}{
 		"entry key":              {map[string]string{"key": key}, true, true},
-		"with a newline":         {map[string]string{"key": key + "\n"}, true, true},
+		"with a newline":         {map[string]string{"key": key + "\n"}, true, false},
 		"another single entry":   {map[string]string{"ceph.client.kube": key}, true, true},
 		"key and another entry":  {map[string]string{"key": key, "userID": "kube"}, true, false},
 		"two entries, no key":    {map[string]string{"userKey": key, "userID": "kube"}, false, false},
@@ -237,7 +237,7 @@ func TestKeyFromSecret(t *testing.T) {
 		if (err == nil) != c.ok || c.ok && got.Reveal() != key {
 			t.Errorf("%s: %v", name, err)
 		}
-		_, kubeletErr := pvspec.KubeletKeyFromSecret(secret)
+		kubeletErr := pvspec.CheckKubeletSecret(secret)
 		if (kubeletErr == nil) != c.kubelet {
 			t.Errorf("%s, for the kubelet: %v", name, kubeletErr)
 		}
