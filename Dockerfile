@@ -2,7 +2,7 @@
 #
 # The Ceph libraries that the binary is built against are the ones that it runs
 # with: both come from the archive of one distribution image, without any other
-# repository. Choose the release of your cluster. Needs BuildKit (or buildah).
+# repository. Choose the release of your cluster. Needs BuildKit.
 ARG CEPH_RELEASE=pacific
 ARG GO_VERSION=1.24
 
