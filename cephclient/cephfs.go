@@ -176,7 +176,7 @@ func choose(verb string, fileSystems []FileSystem, volume Volume) (FileSystem, e
 		refusal.Remedy = "name one with fsName in the StorageClass"
 	default:
 		refusal.Detail = fmt.Sprintf("there is no file system %q; the cluster has %s", volume.Container, strings.Join(names, ", "))
-		refusal.Remedy = "correct fsName in the StorageClass, or bring the file system back"
+		refusal.Remedy = "correct fsName in the StorageClass, bring the file system back, or give the identity caps for it"
 	}
 	return FileSystem{}, refusal
 }

@@ -8,13 +8,16 @@ import (
 
 // Cause is why Ceph refused or failed a call. Compare with errors.Is.
 type Cause struct {
-	text  string
-	final bool // trying again cannot help until the request or the cluster's setup changes
-	vague bool // a call that failed so may still have changed something
+	text   string
+	remedy string // what usually helps
+	final  bool   // trying again cannot help until the request or the cluster's setup changes
+	vague  bool   // a call that failed so may still have changed something
 }
 
 // Error is the cause in plain words.
 func (c *Cause) Error() string { return c.text }
+
+const askHealth = "it is tried again by itself; see `ceph -s` if it lasts"
 
 // The causes. Every [*Error] wraps exactly one.
 var (
@@ -23,13 +26,13 @@ var (
 	ErrInUse         = &Cause{text: "in use"}
 	ErrNoSuchPlace   = &Cause{text: "pool or file system does not exist", final: true}
 	ErrUnauthorized  = &Cause{text: "the cluster refuses this identity or key", final: true}
-	ErrDenied        = &Cause{text: "permission denied by the identity's caps", final: true}
+	ErrDenied        = &Cause{text: "permission denied by the identity's caps", final: true, remedy: "compare them with docs/ceph-identities.md"}
 	ErrInvalid       = &Cause{text: "refused as invalid", final: true}
-	ErrUnsupported   = &Cause{text: "not supported by this Ceph release", final: true}
-	ErrNoSpace       = &Cause{text: "no space or quota exceeded", vague: true}
+	ErrUnsupported   = &Cause{text: "not supported by this Ceph release", final: true, remedy: "subvolumes need Nautilus or later and the mgr's module volumes"}
+	ErrNoSpace       = &Cause{text: "no space or quota exceeded", vague: true, remedy: "add storage or raise the pool's quota"}
 	ErrWouldShrink   = &Cause{text: "would shrink the volume", final: true}
-	ErrUnreachable   = &Cause{text: "the cluster does not answer", vague: true}
-	ErrTimeout       = &Cause{text: "timed out", vague: true}
+	ErrUnreachable   = &Cause{text: "the cluster does not answer", vague: true, remedy: askHealth}
+	ErrTimeout       = &Cause{text: "timed out", vague: true, remedy: askHealth}
 	ErrUnknown       = &Cause{text: "failed", vague: true}
 	ErrQuotaMismatch = &Cause{text: "the quota that was read back differs from the one that was set", vague: true}
 )
@@ -46,7 +49,7 @@ type Error struct {
 // NewError describes a failed call. mutating says that the call changes
 // something when it succeeds.
 func NewError(cause *Cause, op, detail string, mutating bool) *Error {
-	return &Error{Cause: cause, Op: op, Detail: detail, Wrote: mutating && cause.vague}
+	return &Error{Cause: cause, Op: op, Detail: detail, Remedy: cause.remedy, Wrote: mutating && cause.vague}
 }
 
 // Error is one sentence: what failed, why, what Ceph said, and what to do.

@@ -132,7 +132,5 @@ func newCluster(calls int) *cluster {
 
 // resting is the answer while a cluster is left alone.
 func (s *session) resting(op operation) error {
-	e := cephclient.NewError(cephclient.ErrUnreachable, op.name, s.cluster.String()+" has not answered lately", false)
-	e.Remedy = "it is asked again every few seconds; check its health with `ceph -s`"
-	return e
+	return cephclient.NewError(cephclient.ErrUnreachable, op.name, s.cluster.String()+" has not answered lately", false)
 }
