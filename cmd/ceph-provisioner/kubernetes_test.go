@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/klog/v2"
+
+	"ceph.example/ceph-provisioner/pvspec"
+)
+
+// TestReadingASecretLogsNoKey reads a secret at the highest verbosity, at which
+// client-go logs the bodies of responses.
+func TestReadingASecretLogsNoKey(t *testing.T) {
+	const key = "AQDthekeythekeythekey=="
+	encoded := base64.StdEncoding.EncodeToString([]byte(key))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.URL.Path != "/api/v1/namespaces/ns/secrets/ceph" {
+			http.NotFound(w, request)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"kind":"Secret","apiVersion":"v1","metadata":{"name":"ceph","namespace":"ns"},"data":{"key":%q}}`, encoded)
+	}))
+	defer server.Close()
+
+	log := captureLog(t)
+	client, err := newKubernetesClient(options{kubeconfig: kubeconfig(t, server.URL), kubeAPIQPS: 1, kubeAPIBurst: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := objects{client}.Secret(t.Context(), pvspec.SecretRef{Namespace: "ns", Name: "ceph"})
+	if err != nil || string(secret.Data["key"]) != key {
+		t.Fatalf("got %v, %v", secret, err)
+	}
+	klog.Flush()
+	if !strings.Contains(log.String(), "/secrets/ceph") {
+		t.Fatal("the request is not logged: this test sees nothing")
+	}
+	if strings.Contains(log.String(), key) || strings.Contains(log.String(), encoded) {
+		t.Errorf("the key is logged:\n%s", log)
+	}
+}
+
+func captureLog(t *testing.T) *bytes.Buffer {
+	t.Helper()
+	flags := flag.NewFlagSet("", flag.ContinueOnError)
+	klog.InitFlags(flags)
+	set := func(name, value string) {
+		if err := flags.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("v", "10")
+	set("logtostderr", "false")
+	set("alsologtostderr", "false")
+	set("stderrthreshold", "FATAL")
+	var log bytes.Buffer
+	klog.SetOutput(&log)
+	t.Cleanup(func() { set("v", "0"); set("logtostderr", "true"); klog.SetOutput(os.Stderr) })
+	return &log
+}
+
+func kubeconfig(t *testing.T, server string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	text := fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":"x",
+		"clusters":[{"name":"x","cluster":{"server":%q}}],"contexts":[{"name":"x","context":{"cluster":"x","user":"x"}}],"users":[{"name":"x","user":{}}]}`, server)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

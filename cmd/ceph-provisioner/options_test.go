@@ -1,0 +1,37 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseOptions(t *testing.T) {
+	o, err := parseOptions([]string{"--rbd-provisioner-name=ceph.example/rbd, ceph.com/rbd", "--timeout=20s", "--v=4"})
+	if err != nil || o.rbdProvisioners.String() != "ceph.example/rbd,ceph.com/rbd" || o.timeout != 20*time.Second {
+		t.Errorf("got %+v, %v", o, err)
+	}
+	if o.cephfsProvisioners.String() != defaultCephFSProvisioner || o.workerThreads != defaultWorkers {
+		t.Errorf("defaults: %+v", o)
+	}
+}
+
+func TestParseOptionsRefuses(t *testing.T) {
+	for args, says := range map[string]string{
+		"--worker-threads=0": "--worker-threads",
+		"--kube-api-qps=-1":  "--kube-api-qps",
+		"--timeout=0s":       "--timeout",
+		"--retry-interval-start=1m --retry-interval-max=1s":      "--retry-interval-max",
+		"--metrics-path=metrics":                                 "slash",
+		"--rbd-provisioner-name=a --cephfs-provisioner-name=b,a": `"a"`,
+		"--rbd-provisioner-name=a,,b":                            "empty",
+		"--leader-election --leader-election-retry-period=1h":    "retry period",
+		"--leader-election":                                      "--leader-election-namespace", // outside of a pod
+		"doctor":                                                 `"doctor"`,
+	} {
+		_, err := parseOptions(strings.Fields(args))
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: the message does not say %s: %v", args, says, err)
+		}
+	}
+}
