@@ -5,7 +5,7 @@ SHELL := /bin/bash
 # It is asked for only when a command runs, after the dependencies are there.
 go = GOFLAGS="-tags=$$(hack/ceph-release) $$GOFLAGS" go
 tool = $(go) tool -modfile=hack/tools/go.mod
-gotestsum = $(tool) gotestsum --format pkgname --format-hide-empty-pkg --
+gotestsum = $(tool) gotestsum --format $(1) --format-hide-empty-pkg --
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LDFLAGS = -s -w -X main.version=$(VERSION)
@@ -38,11 +38,11 @@ localcluster: deps ## build bin/localcluster and the Kubernetes control plane (m
 	@hack/kubernetes/build.sh >/dev/null
 
 unit: deps ## unit tests, with the race detector
-	$(gotestsum) -race -count=1 $$($(go) list ./... | grep -v /test)
+	$(call gotestsum,pkgname) -race -count=1 $$($(go) list ./... | grep -v /test)
 
 e2e: build localcluster ## end-to-end tests on a real local Ceph and Kubernetes
 	CEPH_PROVISIONER_BIN=$(CURDIR)/bin/ceph-provisioner LOCALCLUSTER_BIN=$(CURDIR)/bin/localcluster \
-		$(gotestsum) -count=1 -timeout=45m $(e2e_package)
+		$(call gotestsum,testname) -count=1 -timeout=45m $(e2e_package)
 
 verify: deps localcluster ## format, vet, staticcheck, import rules, builds without cgo, manifests, links of the documentation
 	hack/verify/code.sh
