@@ -21,7 +21,7 @@ const askHealth = "it is tried again by itself; see `ceph -s` if it lasts"
 
 // The causes. Every [*Error] wraps exactly one.
 var (
-	ErrNotFound      = &Cause{text: "not found"}
+	ErrNotFound      = &Cause{text: "not found", remedy: "somebody has removed it: restore it, or delete the claim"}
 	ErrExists        = &Cause{text: "already exists"}
 	ErrInUse         = &Cause{text: "in use"}
 	ErrNoSuchPlace   = &Cause{text: "pool or file system does not exist", final: true}

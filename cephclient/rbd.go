@@ -13,9 +13,10 @@ const MiB int64 = 1 << 20
 
 // ImageInfo is what librbd says about an image.
 type ImageInfo struct {
-	SizeBytes int64
-	Watchers  []string // addresses of the clients that have it mapped or open
-	Snapshots []string
+	SizeBytes       int64
+	ObjectSizeBytes int64
+	Watchers        []string // addresses of the clients that have it mapped or open
+	Snapshots       []string
 }
 
 // ImageStore is what the policy for RBD needs of librbd. Calls end by their
@@ -42,7 +43,7 @@ func NewRBD(images ImageStore) Backend { return rbdBackend{images} }
 type rbdBackend struct{ images ImageStore }
 
 func (b rbdBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (Info, error) {
-	sizeBytes, err := roundUpMiB(volume, sizeBytes)
+	sizeBytes, err := imageSize(volume, sizeBytes, options.ObjectSizeBytes)
 	if err != nil {
 		return Info{}, err
 	}
@@ -65,18 +66,18 @@ func (b rbdBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, 
 }
 
 func (b rbdBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (Info, error) {
-	sizeBytes, err := roundUpMiB(volume, sizeBytes)
+	image, err := b.images.Image(ctx, volume)
 	if err != nil {
 		return Info{}, err
 	}
-	info, err := b.Stat(ctx, volume)
-	if err != nil || info.SizeBytes >= sizeBytes {
-		return info, err
+	sizeBytes, err = imageSize(volume, sizeBytes, image.ObjectSizeBytes)
+	if err != nil || image.SizeBytes >= sizeBytes {
+		return Info{Volume: volume, SizeBytes: image.SizeBytes}, err
 	}
 	if err := b.images.Grow(ctx, volume, sizeBytes); err != nil {
 		return Info{}, err
 	}
-	info, err = b.Stat(ctx, volume)
+	info, err := b.Stat(ctx, volume)
 	return info, afterWrite(err)
 }
 
@@ -110,22 +111,33 @@ func (b rbdBackend) Stat(ctx context.Context, volume Volume) (Info, error) {
 	return Info{Volume: volume, SizeBytes: image.SizeBytes}, nil
 }
 
-// roundUpMiB refuses sizes that no image can have, so that nothing is made for them.
-func roundUpMiB(volume Volume, sizeBytes int64) (int64, error) {
+const (
+	defaultObjectSizeBytes int64 = 4 << 20
+	// maxObjects is how many objects an image may consist of: as many as librbd
+	// keeps an object map for (RBD's rbd_max_object_map_object_count). Removing an
+	// image without object map visits each of them, and the mgr removes one image
+	// after the other: a claim of exabytes would keep it busy for years.
+	maxObjects int64 = 256_000_000
+)
+
+// imageSize rounds up to MiB, and refuses sizes that no image can have, so that
+// nothing is made for them.
+func imageSize(volume Volume, sizeBytes, objectSizeBytes int64) (int64, error) {
 	if err := checkSize(volume, sizeBytes); err != nil {
 		return 0, err
 	}
-	if sizeBytes > maxSizeBytes-MiB {
-		return 0, sizeError(volume, sizeBytes, "is larger than an RBD image can be")
+	if objectSizeBytes == 0 {
+		objectSizeBytes = defaultObjectSizeBytes
+	}
+	if sizeBytes/objectSizeBytes >= maxObjects {
+		return 0, sizeError(volume, sizeBytes, fmt.Sprintf("are more than the %d objects of %d bytes that an RBD image may have", maxObjects, objectSizeBytes))
 	}
 	return (sizeBytes + MiB - 1) / MiB * MiB, nil
 }
 
-const maxSizeBytes int64 = 1<<63 - 1
-
 func checkSize(volume Volume, sizeBytes int64) error {
 	if sizeBytes <= 0 {
-		return sizeError(volume, sizeBytes, "is not a size")
+		return sizeError(volume, sizeBytes, "are not a size")
 	}
 	return nil
 }
@@ -134,6 +146,6 @@ func sizeError(volume Volume, sizeBytes int64, problem string) error {
 	return &Error{
 		Cause: ErrInvalid, Op: "size " + volume.String(),
 		Detail: fmt.Sprintf("%d bytes %s", sizeBytes, problem),
-		Remedy: "ask for another size in the claim",
+		Remedy: "ask for another size",
 	}
 }

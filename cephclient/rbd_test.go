@@ -100,12 +100,24 @@ func TestRBDEnsureMayBeHalfDoneOnceCreated(t *testing.T) {
 }
 
 func TestRBDRefusesImpossibleSizes(t *testing.T) {
-	for _, sizeBytes := range []int64{-1, 0, 1<<63 - 1} {
+	const objects = 256_000_000
+	for _, c := range []struct{ sizeBytes, objectSizeBytes int64 }{
+		{-1, 0}, {0, 0}, {1<<63 - 1, 0}, {objects << 22, 0}, {objects << 12, 1 << 12},
+	} {
 		store := newImageStore()
-		_, err := cephclient.NewRBD(store).Ensure(context.Background(), image, sizeBytes, cephclient.CreateOptions{})
+		backend := cephclient.NewRBD(store)
+		_, err := backend.Ensure(context.Background(), image, c.sizeBytes, cephclient.CreateOptions{ObjectSizeBytes: c.objectSizeBytes})
 		if !errors.Is(err, cephclient.ErrInvalid) || len(store.calls) > 0 {
-			t.Errorf("%d bytes: %v, calls %v", sizeBytes, err, store.calls)
+			t.Errorf("%+v: %v, calls %v", c, err, store.calls)
 		}
+		store.images["x"] = cephclient.ImageInfo{SizeBytes: gib, ObjectSizeBytes: c.objectSizeBytes}
+		if _, err := backend.Grow(context.Background(), image, c.sizeBytes); !errors.Is(err, cephclient.ErrInvalid) || len(store.calls) > 0 {
+			t.Errorf("growth to %+v: %v, calls %v", c, err, store.calls)
+		}
+	}
+	store := newImageStore()
+	if _, err := cephclient.NewRBD(store).Ensure(context.Background(), image, objects<<22-1<<20, cephclient.CreateOptions{}); err != nil {
+		t.Errorf("the largest size is refused: %v", err)
 	}
 }
 

@@ -103,6 +103,7 @@ func TestParseClassRefuses(t *testing.T) {
 		"empty monitors":                   {cephclient.RBD, rbdClass.with("monitors", " , "), []string{"monitors"}},
 		"no admin secret":                  {cephclient.RBD, rbdClass.with("adminSecretName", "-"), []string{"adminSecretName is required"}},
 		"neither user secret nor keyring":  {cephclient.RBD, rbdClass.with("userSecretName", "-"), []string{"userSecretName", "keyring"}},
+		"unknown key and another fault":    {cephclient.RBD, rbdClass.with("pol", "x", "imageFormat", "1"), []string{`"pol"`, "imageFormat"}},
 		"two faults at once":               {cephclient.RBD, rbdClass.with("monitors", "-", "fsType", "ntfs"), []string{"monitors", "fsType", "ext4"}},
 		"image format 1":                   {cephclient.RBD, rbdClass.with("imageFormat", "1"), []string{"imageFormat", "only 2"}},
 		"feature that krbd never had":      {cephclient.RBD, rbdClass.with("imageFeatures", "layering,journaling"), []string{"journaling", "deep-flatten"}},

@@ -52,10 +52,7 @@ const (
 // and an empty value counts as absent. An unknown key, a bad value or a
 // contradiction is an error that names the key and what is accepted.
 func ParseClass(kind cephclient.Kind, class *storagev1.StorageClass) (Parameters, error) {
-	values, err := newValues(kind, class.Parameters)
-	if err != nil {
-		return Parameters{}, err
-	}
+	values := newValues(kind, class.Parameters)
 	parameters := Parameters{Kind: kind}
 	common(values, &parameters)
 	switch kind {
@@ -105,7 +102,7 @@ type values struct {
 	faults []string
 }
 
-func newValues(kind cephclient.Kind, parameters map[string]string) (*values, error) {
+func newValues(kind cephclient.Kind, parameters map[string]string) *values {
 	known := map[string]bool{}
 	for _, key := range accepted[kind] {
 		known[strings.ToLower(key)] = true
@@ -123,7 +120,7 @@ func newValues(kind cephclient.Kind, parameters map[string]string) (*values, err
 		spelled[lower] = key
 		v.byKey[lower] = strings.TrimSpace(parameters[key])
 	}
-	return v, v.err()
+	return v
 }
 
 func (v *values) fault(format string, args ...any) {

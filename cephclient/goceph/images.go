@@ -77,7 +77,7 @@ func (i images) Image(ctx context.Context, volume cephclient.Volume) (cephclient
 }
 
 func describe(image *rbd.Image) (cephclient.ImageInfo, error) {
-	size, err := image.GetSize()
+	stat, err := image.Stat()
 	if err != nil {
 		return cephclient.ImageInfo{}, err
 	}
@@ -89,7 +89,7 @@ func describe(image *rbd.Image) (cephclient.ImageInfo, error) {
 	if err != nil {
 		return cephclient.ImageInfo{}, err
 	}
-	info := cephclient.ImageInfo{SizeBytes: int64(size)}
+	info := cephclient.ImageInfo{SizeBytes: int64(stat.Size), ObjectSizeBytes: int64(stat.Obj_size)}
 	for _, watcher := range watchers {
 		info.Watchers = append(info.Watchers, fmt.Sprintf("client.%d at %s", watcher.Id, watcher.Addr))
 	}
