@@ -109,12 +109,12 @@ func (a *Access) Open(ctx context.Context, pv *corev1.PersistentVolume) (cephcli
 }
 
 // CheckUserSecret refuses a secret that the kubelet could not mount with.
-func (a *Access) CheckUserSecret(ctx context.Context, ref pvspec.SecretRef) error {
+func (a *Access) CheckUserSecret(ctx context.Context, kind cephclient.Kind, ref pvspec.SecretRef) error {
 	secret, err := a.secret(ctx, ref)
 	if err != nil {
 		return err
 	}
-	return pvspec.CheckKubeletSecret(secret)
+	return pvspec.CheckKubeletSecret(kind, secret)
 }
 
 func (a *Access) secret(ctx context.Context, ref pvspec.SecretRef) (*corev1.Secret, error) {

@@ -23,16 +23,17 @@ const askHealth = "it is tried again by itself; see `ceph -s` if it lasts"
 var (
 	ErrNotFound      = &Cause{text: "not found", remedy: "somebody has removed it: restore it, or delete the claim"}
 	ErrExists        = &Cause{text: "already exists"}
-	ErrInUse         = &Cause{text: "in use"}
+	ErrInUse         = &Cause{text: "in use", remedy: "unmount it and remove its snapshots; it is tried again by itself"}
 	ErrNoSuchPlace   = &Cause{text: "pool or file system does not exist", final: true}
 	ErrUnauthorized  = &Cause{text: "the cluster refuses this identity or key", final: true}
 	ErrDenied        = &Cause{text: "permission denied by the identity's caps", final: true, remedy: "compare them with docs/ceph-identities.md"}
-	ErrInvalid       = &Cause{text: "refused as invalid", final: true}
-	ErrUnsupported   = &Cause{text: "not supported by this Ceph release", final: true, remedy: "subvolumes need Nautilus or later and the mgr's module volumes"}
+	ErrInvalid       = &Cause{text: "refused as invalid", final: true, remedy: "correct the claim's size or the parameters of the StorageClass"}
+	ErrUnsupported   = &Cause{text: "not supported by this Ceph release", final: true, remedy: "use Nautilus or later, for CephFS with the mgr's module volumes"}
 	ErrNoSpace       = &Cause{text: "no space or quota exceeded", vague: true, remedy: "add storage or raise the pool's quota"}
 	ErrWouldShrink   = &Cause{text: "would shrink the volume", final: true}
 	ErrUnreachable   = &Cause{text: "the cluster does not answer", vague: true, remedy: askHealth}
 	ErrTimeout       = &Cause{text: "timed out", vague: true, remedy: askHealth}
+	ErrBusy          = &Cause{text: "waits for earlier calls", vague: true, remedy: "it is tried again by itself"}
 	ErrUnknown       = &Cause{text: "failed", vague: true}
 	ErrQuotaMismatch = &Cause{text: "the quota that was read back differs from the one that was set", vague: true}
 )

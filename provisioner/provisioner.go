@@ -20,7 +20,7 @@ type Access interface {
 	// Backend connects as an identity whose key stands in a secret.
 	Backend(ctx context.Context, kind cephclient.Kind, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Backend, error)
 	// CheckUserSecret refuses a secret that the kubelet could not mount with.
-	CheckUserSecret(ctx context.Context, ref pvspec.SecretRef) error
+	CheckUserSecret(ctx context.Context, kind cephclient.Kind, ref pvspec.SecretRef) error
 	// Open leads from a volume that was made to a backend for it.
 	Open(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error)
 }
@@ -31,7 +31,10 @@ type Provisioner struct {
 	access Access
 }
 
-var _ controller.BlockProvisioner = (*Provisioner)(nil)
+var (
+	_ controller.BlockProvisioner = (*Provisioner)(nil)
+	_ controller.DeletionGuard    = (*Provisioner)(nil)
+)
 
 // New returns the provisioner of a kind.
 func New(kind cephclient.Kind, access Access) *Provisioner {
@@ -73,7 +76,7 @@ func (p *Provisioner) request(options controller.ProvisionOptions) (pvspec.Reque
 // reach opens the way to Ceph, and checks on it all that is needed later.
 func (p *Provisioner) reach(ctx context.Context, request pvspec.Request) (cephclient.Cluster, cephclient.Backend, error) {
 	if request.User.Secret.Name != "" {
-		if err := p.access.CheckUserSecret(ctx, request.User.Secret); err != nil {
+		if err := p.access.CheckUserSecret(ctx, p.kind, request.User.Secret); err != nil {
 			return cephclient.Cluster{}, nil, err
 		}
 	}
@@ -98,6 +101,11 @@ func ensure(ctx context.Context, backend cephclient.Backend, request pvspec.Requ
 		info, err = backend.Grow(ctx, info.Volume, request.SizeBytes)
 	}
 	return info, controller.ProvisioningInBackground, err
+}
+
+// ShouldDelete implements [controller.DeletionGuard].
+func (p *Provisioner) ShouldDelete(_ context.Context, pv *corev1.PersistentVolume) bool {
+	return !pvspec.Migrated(pv) // else CSI migration answers for it
 }
 
 // Delete implements [controller.Provisioner], from what the volume and its

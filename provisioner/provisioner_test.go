@@ -40,7 +40,7 @@ func (a access) Backend(context.Context, cephclient.Kind, cephclient.Cluster, pv
 	return a.backend, a.fail("Backend")
 }
 
-func (a access) CheckUserSecret(context.Context, pvspec.SecretRef) error {
+func (a access) CheckUserSecret(context.Context, cephclient.Kind, pvspec.SecretRef) error {
 	return a.fail("CheckUserSecret")
 }
 
@@ -151,6 +151,11 @@ func TestDelete(t *testing.T) {
 		if err := p.Delete(context.Background(), pv); err != nil || len(backend.Sizes()) > 0 {
 			t.Errorf("%s: %v, %v", state, err, backend.Sizes())
 		}
+	}
+	migrated := pv.DeepCopy()
+	metav1.SetMetaDataAnnotation(&migrated.ObjectMeta, "pv.kubernetes.io/migrated-to", "rbd.csi.ceph.com")
+	if !p.ShouldDelete(context.Background(), pv) || p.ShouldDelete(context.Background(), migrated) {
+		t.Error("deletes what CSI migration has taken over, or not what is ours")
 	}
 	refusing := provisioner.New(cephclient.RBD, access{backend: backend, fails: "Open"})
 	if err := refusing.Delete(context.Background(), pv); !errors.Is(err, errAccess) {

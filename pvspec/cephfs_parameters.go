@@ -10,7 +10,6 @@ func cephfsParameters(v *values, p *Parameters) {
 	// "cluster"; there is no such file any more, so every value is as good.
 	v.optional("cluster", "")
 	p.Container = v.place("fsName", "")
-	p.Create.DataPool = v.place("dataPool", "")
 	p.Create.NamespaceIsolated = v.boolean("namespaceIsolated")
 	p.Group = subvolumeGroup(v)
 	v.oneOf("backend", "subvolume", "subvolume")

@@ -70,15 +70,29 @@ func common(v *values, p *Parameters) {
 		v.check("monitors", err)
 	}
 	p.Monitors = monitors
-	p.Admin = Identity{
+	p.Admin = adminIdentity(v)
+	p.User.Secret.Namespace = v.optional("userSecretNamespace", "")
+	p.Create.DataPool = v.place("dataPool", "")
+}
+
+func adminIdentity(v *values) Identity {
+	return Identity{
 		ID: v.identity("adminId", defaultAdminID),
 		Secret: SecretRef{
 			Namespace: v.optional("adminSecretNamespace", defaultAdminSecretNamespace),
 			Name:      v.required("adminSecretName"),
 		},
 	}
-	p.User.Secret.Namespace = v.optional("userSecretNamespace", "")
-	p.Create.DataPool = v.optional("dataPool", "")
+}
+
+// parseAdmin reads the admin identity alone: whatever else a class says must not
+// keep volumes that it once made from being deleted.
+func parseAdmin(class *storagev1.StorageClass) (Identity, error) {
+	v := &values{byKey: map[string]string{}}
+	for key, value := range class.Parameters {
+		v.byKey[strings.ToLower(key)] = strings.TrimSpace(value)
+	}
+	return adminIdentity(v), v.err()
 }
 
 // accepted lists the keys of each kind, spelled as the documentation does.

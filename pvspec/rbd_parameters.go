@@ -10,7 +10,6 @@ import (
 
 func rbdParameters(v *values, p *Parameters) {
 	p.Container = v.place("pool", defaultPool)
-	p.Create.DataPool = v.place("dataPool", "")
 	p.User.ID = v.identity("userId", p.Admin.ID)
 	p.User.Secret.Name = v.optional("userSecretName", "")
 	p.Keyring = v.optional("keyring", "")

@@ -36,8 +36,9 @@ func KeyFromSecret(secret *corev1.Secret) (cephclient.Secret, error) {
 }
 
 // CheckKubeletSecret refuses a secret that the kubelet could not mount with: it
-// takes any one entry for the key, and takes it as it stands, white space included.
-func CheckKubeletSecret(secret *corev1.Secret) error {
+// takes any one entry for the key, and takes it as it stands. The rbd tool then
+// drops white space around the key, mount.ceph does not.
+func CheckKubeletSecret(kind cephclient.Kind, secret *corev1.Secret) error {
 	key, err := KeyFromSecret(secret)
 	if err != nil {
 		return err
@@ -47,7 +48,7 @@ func CheckKubeletSecret(secret *corev1.Secret) error {
 		return fmt.Errorf("secret %s has %d entries; the kubelet takes any one of them for the key, so leave only %q", ref, len(secret.Data), keyEntry)
 	}
 	for _, only := range secret.Data {
-		if string(only) != key.Reveal() {
+		if kind == cephclient.CephFS && string(only) != key.Reveal() {
 			return fmt.Errorf("secret %s has white space around the key, which the kubelet does not drop: make it again, without a newline", ref)
 		}
 	}

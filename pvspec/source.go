@@ -1,6 +1,7 @@
 package pvspec
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,8 +23,13 @@ type Source struct {
 // ProvisionedBy reports whether one of the named provisioners made the PV and
 // still answers for it: not once CSI migration has taken it over.
 func ProvisionedBy(pv *corev1.PersistentVolume, names []string) bool {
+	return !Migrated(pv) && slices.Contains(names, pv.Annotations[annotationProvisionedBy])
+}
+
+// Migrated reports whether CSI migration has taken the PV over.
+func Migrated(pv *corev1.PersistentVolume) bool {
 	_, migrated := pv.Annotations[annotationMigratedTo]
-	return !migrated && slices.Contains(names, pv.Annotations[annotationProvisionedBy])
+	return migrated
 }
 
 // NeedsClass reports whether the PV lacks the annotations that name the admin
@@ -44,7 +50,7 @@ func FromPersistentVolume(pv *corev1.PersistentVolume, class *storagev1.StorageC
 	if err != nil {
 		return Source{}, fmt.Errorf("PersistentVolume %s: monitors: %w", pv.Name, err)
 	}
-	admin, err := adminOf(pv, volume.Kind, class)
+	admin, err := adminOf(pv, class)
 	if err != nil {
 		return Source{}, fmt.Errorf("PersistentVolume %s: %w", pv.Name, err)
 	}
@@ -83,12 +89,12 @@ func subvolumeOf(pv *corev1.PersistentVolume) (cephclient.Volume, error) {
 	return volume, nil
 }
 
-func adminOf(pv *corev1.PersistentVolume, kind cephclient.Kind, class *storagev1.StorageClass) (Identity, error) {
+func adminOf(pv *corev1.PersistentVolume, class *storagev1.StorageClass) (Identity, error) {
 	if !NeedsClass(pv) {
 		return Identity{
-			ID: pv.Annotations[annotationAdminID],
+			ID: cmp.Or(pv.Annotations[annotationAdminID], defaultAdminID),
 			Secret: SecretRef{
-				Namespace: pv.Annotations[annotationAdminSecretNamespace],
+				Namespace: cmp.Or(pv.Annotations[annotationAdminSecretNamespace], defaultAdminSecretNamespace),
 				Name:      pv.Annotations[annotationAdminSecretName],
 			},
 		}, nil
@@ -97,9 +103,9 @@ func adminOf(pv *corev1.PersistentVolume, kind cephclient.Kind, class *storagev1
 		return Identity{}, fmt.Errorf("it has no annotation %s, and its StorageClass %q is gone: create the class again, or set %s, %s and %s on the volume",
 			annotationAdminSecretName, pv.Spec.StorageClassName, annotationAdminID, annotationAdminSecretName, annotationAdminSecretNamespace)
 	}
-	parameters, err := ParseClass(kind, class)
+	admin, err := parseAdmin(class)
 	if err != nil {
 		return Identity{}, fmt.Errorf("StorageClass %q: %w", class.Name, err)
 	}
-	return parameters.Admin, nil
+	return admin, nil
 }

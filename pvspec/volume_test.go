@@ -168,7 +168,7 @@ func TestFromPersistentVolumeOfOldProvisioners(t *testing.T) {
 			RBD: &corev1.RBDPersistentVolumeSource{CephMonitors: []string{" 10.0.0.1:6789"}, RBDPool: "kube", RBDImage: "kubernetes-dynamic-pvc-x"},
 		}},
 	}
-	source, err := pvspec.FromPersistentVolume(old, class(rbdClass.with("adminId", "kube", "pool", "changed-since")))
+	source, err := pvspec.FromPersistentVolume(old, class(rbdClass.with("adminId", "kube", "pool", "changed-since", "imageFormat", "1", "unknown", "x")))
 	if err != nil || source.Admin.ID != "kube" || source.Volume.Container != "kube" || source.Monitors[0] != "10.0.0.1:6789" {
 		t.Errorf("got %+v, %v", source, err)
 	}
@@ -217,7 +217,7 @@ func TestKeyFromSecret(t *testing.T) {
 	for name, c := range map[string]struct {
 		data    map[string]string
 		ok      bool // for the admin
-		kubelet bool // for nodes
+		kubelet bool // for nodes that mount CephFS
 	}{
 		"entry key":              {map[string]string{"key": key}, true, true},
 		"with a newline":         {map[string]string{"key": key + "\n"}, true, false},
@@ -237,9 +237,12 @@ func TestKeyFromSecret(t *testing.T) {
 		if (err == nil) != c.ok || c.ok && got.Reveal() != key {
 			t.Errorf("%s: %v", name, err)
 		}
-		kubeletErr := pvspec.CheckKubeletSecret(secret)
+		kubeletErr := pvspec.CheckKubeletSecret(cephclient.CephFS, secret)
 		if (kubeletErr == nil) != c.kubelet {
 			t.Errorf("%s, for the kubelet: %v", name, kubeletErr)
+		}
+		if err := pvspec.CheckKubeletSecret(cephclient.RBD, secret); (err == nil) != (c.kubelet || name == "with a newline") {
+			t.Errorf("%s, for the kubelet with RBD: %v", name, err)
 		}
 		for _, err := range []error{err, kubeletErr} {
 			if err != nil && (!strings.Contains(err.Error(), "ns/ceph") || strings.Contains(err.Error(), key[:8])) {

@@ -91,6 +91,7 @@ func TestGrowth(t *testing.T) {
 		"file system on an image":    {nil, gib, "2Gi", "1Gi", true, reasonNodeRequired},
 		"block":                      {block, gib, "2Gi", "2Gi", false, reasonSuccess},
 		"CephFS":                     {cephfs, gib, "2Gi", "2Gi", false, reasonSuccess},
+		"second, node still busy":    {nodePending, gib, "2Gi", "1Gi", true, reasonNodeRequired},
 		"grown by hand to even more": {cephfs, 3 * gib, "3Gi", "3Gi", false, reasonSuccess},
 	} {
 		t.Run(kind, func(t *testing.T) {
@@ -113,6 +114,9 @@ func TestGrowth(t *testing.T) {
 			}
 			if _, told := pv.Annotations[annotationPreResizeCapacity]; told != c.wantNodePending {
 				t.Errorf("annotations %v", pv.Annotations)
+			}
+			if status, want := claim.Status.AllocatedResourceStatuses[corev1.ResourceStorage], corev1.PersistentVolumeClaimNodeResizePending; c.wantNodePending && status != want {
+				t.Errorf("status %q, want %q", status, want)
 			}
 			for _, condition := range claim.Status.Conditions {
 				if condition.Type == corev1.PersistentVolumeClaimResizing {

@@ -20,6 +20,7 @@ func capacity(list corev1.ResourceList) resource.Quantity { return list[corev1.R
 // the allocated resources and their statuses, so writing them is always safe.
 
 func markInProgress(claim *corev1.PersistentVolumeClaim) {
+	dropCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending) // of an earlier growth
 	setCondition(claim, corev1.PersistentVolumeClaimResizing)
 	setResourceStatus(claim, corev1.PersistentVolumeClaimControllerResizeInProgress)
 	setAllocated(claim)

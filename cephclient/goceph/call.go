@@ -3,42 +3,115 @@ package goceph
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/ceph/go-ceph/rados"
 
 	"ceph.example/ceph-provisioner/cephclient"
 )
 
-// operation names one call for messages and for what may be concluded when it fails.
+// service is the part of a cluster that answers a call. Each may hang alone.
+type service string
+
+const (
+	monitor service = "monitor"
+	osd     service = "OSD"
+	manager service = "mgr"
+)
+
+// operation is one call: who is asked, and what may be concluded when it fails.
 type operation struct {
-	name     string
-	mutating bool   // it changes something in Ceph when it succeeds
-	volume   string // what it changes
+	name   string
+	asks   service
+	volume string // what it changes; empty if it only reads
+	slow   bool   // taking long does not mean that nobody answers
 }
 
 // change is an operation that changes a volume.
-func change(verb string, volume cephclient.Volume) operation {
-	return operation{name: verb + " " + volume.String(), mutating: true, volume: volume.String()}
+func change(verb string, volume cephclient.Volume, asks service) operation {
+	return operation{name: verb + " " + volume.String(), asks: asks, volume: volume.String()}
 }
 
+func (op operation) mutating() bool { return op.volume != "" }
+
 // call runs f on a live connection of the session and returns by the context's
-// deadline, whatever librados does: f then runs on by itself, and its
-// connection is not used again.
+// deadline, whatever librados does: f then runs on by itself.
 func call[T any](ctx context.Context, s *session, op operation, f func(*rados.Conn) (T, error)) (T, error) {
 	var none T
-	report, err := s.breaker.Allow()
+	report, err := s.services[op.asks].breaker.Allow()
 	if err != nil {
 		return none, s.resting(op)
 	}
-	result, err := s.run(ctx, op, func(conn *rados.Conn) (any, error) { return f(conn) })
-	report(!silent(err))
-	if err != nil {
-		return none, typed(op.name, op.mutating, err)
+	done := s.run(ctx, op, func(conn *rados.Conn) (any, error) { return f(conn) })
+	report(!done.silent)
+	if done.err != nil {
+		return none, typed(op.name, op.mutating(), done.err)
 	}
-	return result.(T), nil
+	return done.result.(T), nil
 }
 
-// silent reports whether the cluster gave no answer, as opposed to a refusal.
+// outcome is what came of a call.
+type outcome struct {
+	result any
+	err    error
+	silent bool // nobody answered, as opposed to a refusal or to waiting for our own calls
+}
+
+// run takes the volume, a slot and a connection, in this order, and gives them
+// back when f ends, however long after the caller has left that is.
+func (s *session) run(ctx context.Context, op operation, f func(*rados.Conn) (any, error)) outcome {
+	unlock, err := s.lock(ctx, op)
+	if err != nil {
+		return outcome{err: err}
+	}
+	slots := s.services[op.asks].slots
+	select {
+	case slots <- struct{}{}:
+	case <-ctx.Done():
+		unlock()
+		return outcome{err: busy(op, "every call that may run at once on this cluster is taken")}
+	}
+	held, err := s.acquire(ctx)
+	if err != nil {
+		<-slots
+		unlock()
+		return outcome{err: err, silent: silent(err)}
+	}
+	finished := make(chan outcome, 1)
+	go func() {
+		result, err := f(held.conn)
+		s.release(held, silent(err))
+		<-slots
+		unlock()
+		finished <- outcome{result, err, silent(err)}
+	}()
+	return s.await(ctx, op, held, finished)
+}
+
+// await ends with the call, with the caller's context, or when the service has
+// had its time: only then is it told from our own haste that nobody answers.
+func (s *session) await(ctx context.Context, op operation, held *connection, finished <-chan outcome) outcome {
+	var overdue <-chan time.Time
+	if !op.slow {
+		timer := time.NewTimer(s.pool.options.Timeout)
+		defer timer.Stop()
+		overdue = timer.C
+	}
+	select {
+	case done := <-finished:
+		return done
+	case <-ctx.Done():
+		return outcome{err: cephclient.NewError(cephclient.ErrTimeout, op.name, "not done by the deadline", op.mutating())}
+	case <-overdue:
+		s.retire(held)
+		return outcome{
+			err:    cephclient.NewError(cephclient.ErrTimeout, op.name, "no answer from the "+string(op.asks), op.mutating()),
+			silent: true,
+		}
+	}
+}
+
+// silent reports whether an error of librados says that nobody answered.
 func silent(err error) bool {
 	cause := causeOf(err)
 	var e *cephclient.Error
@@ -52,51 +125,16 @@ func silent(err error) bool {
 // given up may still be under way: a second one beside it could, for example,
 // discard an image that the first is about to complete.
 func (s *session) lock(ctx context.Context, op operation) (unlock func(), err error) {
-	if !op.mutating {
+	if !op.mutating() {
 		return func() {}, nil
 	}
-	unlock, err = s.pool.changing.lock(ctx, s.identity.monitors+" "+op.volume)
+	unlock, err = s.pool.changing.lock(ctx, op.volume)
 	if err != nil {
-		return nil, cephclient.NewError(cephclient.ErrTimeout, op.name, "an earlier call for it has not ended yet", false)
+		return nil, busy(op, "an earlier call for it has not ended yet")
 	}
 	return unlock, nil
 }
 
-type outcome struct {
-	result any
-	err    error
-}
-
-func (s *session) run(ctx context.Context, op operation, f func(*rados.Conn) (any, error)) (any, error) {
-	unlock, err := s.lock(ctx, op)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case s.slots <- struct{}{}:
-	case <-ctx.Done():
-		unlock()
-		return nil, cephclient.NewError(cephclient.ErrTimeout, op.name, "every call that may run at once on this cluster is taken", false)
-	}
-	held, err := s.acquire(ctx)
-	if err != nil {
-		<-s.slots
-		unlock()
-		return nil, err
-	}
-	finished := make(chan outcome, 1)
-	go func() {
-		result, err := f(held.conn)
-		s.release(held, silent(err))
-		<-s.slots
-		unlock()
-		finished <- outcome{result, err}
-	}()
-	select {
-	case done := <-finished:
-		return done.result, done.err
-	case <-ctx.Done():
-		s.retire(held)
-		return nil, cephclient.NewError(cephclient.ErrTimeout, op.name, "no answer by the deadline", op.mutating)
-	}
+func busy(op operation, detail string) error {
+	return cephclient.NewError(cephclient.ErrBusy, op.name, detail, op.mutating())
 }

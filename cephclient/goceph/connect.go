@@ -12,8 +12,9 @@ import (
 )
 
 // connect opens a connection. It returns after timeout at the latest, and so
-// does every later call on the connection that waits for a monitor or an OSD:
-// librados waits for ever unless it is told otherwise.
+// does every later call on the connection that waits for an OSD: librados waits
+// for ever unless it is told otherwise. What it made of a connection that failed
+// is freed with the object: Shutdown does nothing before Connect has succeeded.
 func connect(cluster cephclient.Cluster, credentials cephclient.Credentials, timeout time.Duration) (*rados.Conn, error) {
 	op := "connect to " + cluster.String() + " as client." + credentials.ID
 	conn, err := rados.NewConnWithUser(credentials.ID)
@@ -22,13 +23,11 @@ func connect(cluster cephclient.Cluster, credentials cephclient.Credentials, tim
 	}
 	for name, value := range configuration(cluster, credentials, timeout) {
 		if err := conn.SetConfigOption(name, value); err != nil {
-			conn.Shutdown()
 			// The value is left out: one of them is the key.
 			return nil, cephclient.NewError(cephclient.ErrInvalid, op, "librados does not take the option "+name, false)
 		}
 	}
 	if err := conn.Connect(); err != nil {
-		conn.Shutdown()
 		return nil, refusedConnection(typed(op, false, err))
 	}
 	return conn, nil
@@ -36,6 +35,11 @@ func connect(cluster cephclient.Cluster, credentials cephclient.Credentials, tim
 
 // configuration is all that librados gets to know. Options set this way
 // outrank the environment and the cluster's own configuration database.
+//
+// rados_mon_op_timeout stays unset: it also ends calls to the mgr, and librados
+// (16.2 to at least 19.2) then leaves the call in its table with pointers to a
+// stack that is gone. An answer that comes later crashes the process. Such calls
+// are abandoned by their callers instead, and end when the mgr is back.
 func configuration(cluster cephclient.Cluster, credentials cephclient.Credentials, timeout time.Duration) map[string]string {
 	monitors := make([]string, len(cluster.Monitors))
 	for i, monitor := range cluster.Monitors {
@@ -46,7 +50,6 @@ func configuration(cluster cephclient.Cluster, credentials cephclient.Credential
 		"mon_host":             strings.Join(monitors, ","),
 		"key":                  credentials.Key.Reveal(),
 		"client_mount_timeout": seconds,
-		"rados_mon_op_timeout": seconds,
 		"rados_osd_op_timeout": seconds,
 		"log_to_stderr":        "false",
 		"err_to_stderr":        "false",

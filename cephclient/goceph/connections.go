@@ -2,8 +2,6 @@ package goceph
 
 import (
 	"context"
-	"crypto/sha256"
-	"fmt"
 	"time"
 )
 
@@ -13,8 +11,7 @@ func (s *session) acquire(ctx context.Context) (*connection, error) {
 	if held := s.pool.hold(s.identity); held != nil {
 		return held, nil
 	}
-	key := sha256.Sum256(fmt.Append(nil, s.identity))
-	attempt := s.pool.connecting.DoChan(string(key[:]), func() (any, error) {
+	attempt := s.pool.connecting.DoChan(string(s.identity[:]), func() (any, error) {
 		return nil, s.open()
 	})
 	select {
@@ -40,8 +37,15 @@ func (s *session) open() error {
 	}
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
-	s.pool.connections[s.identity] = &connection{conn: conn}
+	opened := &connection{conn: conn}
+	s.closeWhenIdle(opened)
+	s.pool.connections[s.identity] = opened
 	return nil
+}
+
+// closeWhenIdle is called with the pool locked, for a connection without users.
+func (s *session) closeWhenIdle(held *connection) {
+	held.idle = time.AfterFunc(idleAfter, func() { s.retire(held) })
 }
 
 // hold counts the caller in as a user of the identity's connection, if there is one.
@@ -53,9 +57,7 @@ func (p *Pool) hold(id identity) *connection {
 		return nil
 	}
 	held.users++
-	if held.idle != nil {
-		held.idle.Stop()
-	}
+	held.idle.Stop()
 	return held
 }
 
@@ -73,30 +75,25 @@ func (s *session) release(held *connection, broken bool) {
 	case held.retired:
 		shutdown(held)
 	default:
-		held.idle = time.AfterFunc(idleAfter, func() { s.retireIdle(held) })
+		s.closeWhenIdle(held)
 	}
 }
 
 // retire takes a connection out of the pool, so that the next call opens another.
+// It is closed at once, or by its last user. Calls for a connection that has
+// users because its idle time ended just then do no harm: it is only replaced.
 func (s *session) retire(held *connection) {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
-	s.pool.forget(s.identity, held)
-}
-
-func (s *session) retireIdle(held *connection) {
-	s.pool.mu.Lock()
-	defer s.pool.mu.Unlock()
-	if held.users == 0 && !held.retired {
-		s.pool.forget(s.identity, held)
-		shutdown(held)
+	if held.retired {
+		return
 	}
-}
-
-func (p *Pool) forget(id identity, held *connection) {
 	held.retired = true
-	if p.connections[id] == held {
-		delete(p.connections, id)
+	if s.pool.connections[s.identity] == held {
+		delete(s.pool.connections, s.identity)
+	}
+	if held.users == 0 {
+		shutdown(held)
 	}
 }
 

@@ -17,7 +17,7 @@ type images struct{ session *session }
 
 // Create is similar to: rbd create --size … --image-feature … --data-pool …
 func (i images) Create(ctx context.Context, volume cephclient.Volume, sizeBytes int64, options cephclient.CreateOptions) error {
-	op := change("create", volume)
+	op := change("create", volume, osd)
 	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
 		if err := poolExists(conn, op, options.DataPool); err != nil {
 			return none{}, err
@@ -61,7 +61,7 @@ func imageOptions(options cephclient.CreateOptions) (*rbd.ImageOptions, error) {
 
 // Image is similar to: rbd info; rbd status; rbd snap ls.
 func (i images) Image(ctx context.Context, volume cephclient.Volume) (cephclient.ImageInfo, error) {
-	op := operation{name: "open " + volume.String()}
+	op := operation{name: "open " + volume.String(), asks: osd}
 	return call(ctx, i.session, op, func(conn *rados.Conn) (cephclient.ImageInfo, error) {
 		var info cephclient.ImageInfo
 		err := withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
@@ -101,7 +101,7 @@ func describe(image *rbd.Image) (cephclient.ImageInfo, error) {
 
 // Grow is similar to: rbd resize --size …, without --allow-shrink.
 func (i images) Grow(ctx context.Context, volume cephclient.Volume, sizeBytes int64) error {
-	op := change("grow", volume)
+	op := change("grow", volume, osd)
 	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
 		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
 			image, err := rbd.OpenImage(ioctx, volume.Name, rbd.NoSnapshot)
@@ -118,7 +118,7 @@ func (i images) Grow(ctx context.Context, volume cephclient.Volume, sizeBytes in
 
 // Discard is similar to: rbd rm, on what is left of an image.
 func (i images) Discard(ctx context.Context, volume cephclient.Volume) error {
-	op := change("discard the remains of", volume)
+	op := change("discard the remains of", volume, osd)
 	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
 		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
 			return unlessAbsent(rbd.RemoveImage(ioctx, volume.Name))

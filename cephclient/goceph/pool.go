@@ -2,6 +2,7 @@ package goceph
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"sync"
@@ -15,22 +16,22 @@ import (
 )
 
 const (
-	// DefaultCallsPerCluster is more than librbd and the mgr gain from.
-	DefaultCallsPerCluster = 32
+	// DefaultCallsPerService is more than librbd and the mgr gain from.
+	DefaultCallsPerService = 32
 	// idleAfter is how long an unused connection stays open. A connection holds
 	// some ten threads; opening one takes about 15 ms.
 	idleAfter = 5 * time.Minute
-	// restAfter silent calls in a row, a cluster is left alone for restFor, and
-	// then asked by one call at a time, so that a hung cluster holds at most one
-	// worker.
+	// After restAfter calls in a row that a service of a cluster has not answered,
+	// it is left alone for restFor, and then asked by one call at a time, so that
+	// it holds at most one worker.
 	restAfter = 3
 	restFor   = 5 * time.Second
 )
 
 // Options bound what a pool does to a cluster.
 type Options struct {
-	Timeout         time.Duration // of one wait of librados for a monitor, OSD or mgr
-	CallsPerCluster int           // at once, over all identities and kinds
+	Timeout         time.Duration // after which a service that does not answer counts as hung
+	CallsPerService int           // at once to the monitors, OSDs and mgr of a cluster each, over all identities
 }
 
 // Pool shares connections to any number of clusters. It implements
@@ -40,19 +41,24 @@ type Pool struct {
 	changing keyedLock
 
 	mu          sync.Mutex
-	clusters    map[string]*cluster
+	clusters    map[string]map[service]*limits
 	connections map[identity]*connection
 	connecting  singleflight.Group
 }
 
-// identity is what a connection is shared by: a changed key is another identity,
-// so a rotated secret never meets an old connection.
-type identity struct{ monitors, id, key string }
+// identity is what a connection is shared by, hashed because it includes the
+// key: a changed key is another identity, so a rotated secret never meets an
+// old connection.
+type identity [sha256.Size]byte
 
-// cluster holds what is bounded by cluster rather than by identity.
-type cluster struct {
-	slots    chan struct{}
-	breakers map[cephclient.Kind]*gobreaker.TwoStepCircuitBreaker[any]
+func newIdentity(monitors string, credentials cephclient.Credentials) identity {
+	return sha256.Sum256(fmt.Appendf(nil, "%q %q %q", monitors, credentials.ID, credentials.Key.Reveal()))
+}
+
+// limits protect one service of a cluster, and our workers from it.
+type limits struct {
+	slots   chan struct{} // taken by each call until it ends, abandoned ones included
+	breaker *gobreaker.TwoStepCircuitBreaker[any]
 }
 
 type connection struct {
@@ -66,26 +72,25 @@ type connection struct {
 func NewPool(options Options) *Pool {
 	return &Pool{
 		options:     options,
-		clusters:    map[string]*cluster{},
+		clusters:    map[string]map[service]*limits{},
 		connections: map[identity]*connection{},
 	}
 }
 
-// session is one kind of backend on one cluster under one identity.
+// session is one cluster under one identity.
 type session struct {
 	pool        *Pool
 	cluster     cephclient.Cluster
 	credentials cephclient.Credentials
 	identity    identity
-	slots       chan struct{}
-	breaker     *gobreaker.TwoStepCircuitBreaker[any]
+	services    map[service]*limits
 }
 
 // Backend implements [cephclient.Connector].
 func (p *Pool) Backend(ctx context.Context, kind cephclient.Kind, cluster cephclient.Cluster, credentials cephclient.Credentials) (cephclient.Backend, error) {
-	s := p.session(kind, cluster, credentials)
-	op := operation{name: "connect to " + cluster.String() + " as client." + credentials.ID}
-	connected := func(*rados.Conn) (struct{}, error) { return struct{}{}, nil }
+	s := p.session(cluster, credentials)
+	op := operation{name: "connect to " + cluster.String() + " as client." + credentials.ID, asks: monitor}
+	connected := func(*rados.Conn) (none, error) { return none{}, nil }
 	if _, err := call(ctx, s, op, connected); err != nil {
 		return nil, err
 	}
@@ -98,39 +103,36 @@ func (p *Pool) Backend(ctx context.Context, kind cephclient.Kind, cluster cephcl
 	return nil, cephclient.NewError(cephclient.ErrUnsupported, op.name, fmt.Sprintf("kind %q", kind), false)
 }
 
-func (p *Pool) session(kind cephclient.Kind, target cephclient.Cluster, credentials cephclient.Credentials) *session {
+func (p *Pool) session(cluster cephclient.Cluster, credentials cephclient.Credentials) *session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	monitors := strings.Join(target.Monitors, ",")
-	known, ok := p.clusters[monitors]
-	if !ok {
-		known = newCluster(p.options.CallsPerCluster)
-		p.clusters[monitors] = known
+	monitors := strings.Join(cluster.Monitors, ",")
+	services, known := p.clusters[monitors]
+	if !known {
+		services = map[service]*limits{}
+		for _, each := range []service{monitor, osd, manager} {
+			services[each] = newLimits(each, p.options.CallsPerService)
+		}
+		p.clusters[monitors] = services
 	}
 	return &session{
-		pool: p, cluster: target, credentials: credentials,
-		identity: identity{monitors, credentials.ID, credentials.Key.Reveal()},
-		slots:    known.slots,
-		breaker:  known.breakers[kind],
+		pool: p, cluster: cluster, credentials: credentials,
+		identity: newIdentity(monitors, credentials), services: services,
 	}
 }
 
-func newCluster(calls int) *cluster {
-	c := &cluster{
-		slots:    make(chan struct{}, calls),
-		breakers: map[cephclient.Kind]*gobreaker.TwoStepCircuitBreaker[any]{},
-	}
-	for _, kind := range []cephclient.Kind{cephclient.RBD, cephclient.CephFS} {
-		c.breakers[kind] = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
-			Name:        string(kind),
+func newLimits(asks service, calls int) *limits {
+	return &limits{
+		slots: make(chan struct{}, calls),
+		breaker: gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
+			Name:        string(asks),
 			Timeout:     restFor,
 			ReadyToTrip: func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= restAfter },
-		})
+		}),
 	}
-	return c
 }
 
 // resting is the answer while a cluster is left alone.
 func (s *session) resting(op operation) error {
-	return cephclient.NewError(cephclient.ErrUnreachable, op.name, s.cluster.String()+" has not answered lately", false)
+	return cephclient.NewError(cephclient.ErrUnreachable, op.name, "the "+string(op.asks)+" of "+s.cluster.String()+" has not answered lately", false)
 }

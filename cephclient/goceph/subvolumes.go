@@ -21,7 +21,7 @@ type subvolumes struct{ session *session }
 
 // FileSystems is similar to: ceph fs ls.
 func (s subvolumes) FileSystems(ctx context.Context) ([]cephclient.FileSystem, error) {
-	op := operation{name: "list the file systems of " + s.session.cluster.String()}
+	op := operation{name: "list the file systems of " + s.session.cluster.String(), asks: monitor}
 	return call(ctx, s.session, op, func(conn *rados.Conn) ([]cephclient.FileSystem, error) {
 		listed, err := admin.NewFromConn(conn).ListFileSystems()
 		var fileSystems []cephclient.FileSystem
@@ -35,7 +35,7 @@ func (s subvolumes) FileSystems(ctx context.Context) ([]cephclient.FileSystem, e
 // Create is similar to: ceph fs subvolume create …, and ceph fs subvolumegroup
 // create … where the group is absent.
 func (s subvolumes) Create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
-	op := change("create", volume)
+	op := change("create", volume, manager)
 	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
 		fs := admin.NewFromConn(conn)
 		layout := &admin.SubVolumeOptions{
@@ -58,7 +58,7 @@ func (s subvolumes) Create(ctx context.Context, volume cephclient.Volume, quotaB
 
 // Subvolume is similar to: ceph fs subvolume info.
 func (s subvolumes) Subvolume(ctx context.Context, volume cephclient.Volume) (cephclient.SubvolumeInfo, error) {
-	op := operation{name: "read " + volume.String()}
+	op := operation{name: "read " + volume.String(), asks: manager}
 	return call(ctx, s.session, op, func(conn *rados.Conn) (cephclient.SubvolumeInfo, error) {
 		info, err := admin.NewFromConn(conn).SubVolumeInfo(volume.Container, volume.Group, volume.Name)
 		if err != nil {
@@ -78,7 +78,7 @@ func (s subvolumes) Subvolume(ctx context.Context, volume cephclient.Volume) (ce
 // SetQuota is similar to: ceph fs subvolume resize … --no_shrink, where
 // "shrink" means below the bytes in use, not below the quota of before.
 func (s subvolumes) SetQuota(ctx context.Context, volume cephclient.Volume, quotaBytes int64) error {
-	op := change("set the quota of", volume)
+	op := change("set the quota of", volume, manager)
 	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
 		_, err := admin.NewFromConn(conn).ResizeSubVolume(volume.Container, volume.Group, volume.Name, admin.ByteCount(quotaBytes), true)
 		return none{}, err
@@ -88,7 +88,7 @@ func (s subvolumes) SetQuota(ctx context.Context, volume cephclient.Volume, quot
 
 // Remove is similar to: ceph fs subvolume rm. The mgr purges the data afterwards.
 func (s subvolumes) Remove(ctx context.Context, volume cephclient.Volume) error {
-	op := change("delete", volume)
+	op := change("delete", volume, manager)
 	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
 		return none{}, admin.NewFromConn(conn).RemoveSubVolume(volume.Container, volume.Group, volume.Name)
 	})

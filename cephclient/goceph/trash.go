@@ -15,59 +15,84 @@ import (
 // the objects of a large image takes long, also of an empty one (31 s for 1 TiB
 // without object map), so that is left to the mgr.
 func (i images) Remove(ctx context.Context, volume cephclient.Volume) error {
-	op := change("delete", volume)
-	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
-		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
-			id, err := moveToTrash(ioctx, volume.Name)
+	ids, err := i.moveToTrash(ctx, volume)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := i.purge(ctx, volume, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moveToTrash returns the trash entries of the image: the new one, or those that
+// an earlier attempt left. What is left of an image without header is removed.
+func (i images) moveToTrash(ctx context.Context, volume cephclient.Volume) ([]string, error) {
+	op := change("delete", volume, osd)
+	return call(ctx, i.session, op, func(conn *rados.Conn) (ids []string, err error) {
+		err = withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
+			id, err := trash(ioctx, volume.Name)
 			if err == nil {
-				return purge(conn, ioctx, volume.Container, id)
+				ids = []string{id}
+				return nil
 			}
 			if causeOf(err) != cephclient.ErrNotFound {
 				return err
 			}
-			return removeRemains(conn, ioctx, volume)
+			if ids, err = inTrash(ioctx, volume.Name); err != nil {
+				return err
+			}
+			return unlessAbsent(rbd.RemoveImage(ioctx, volume.Name))
 		})
+		return ids, err
 	})
-	return err
 }
 
-func moveToTrash(ioctx *rados.IOContext, name string) (string, error) {
+func trash(ioctx *rados.IOContext, name string) (id string, err error) {
 	image, err := rbd.OpenImageReadOnly(ioctx, name, rbd.NoSnapshot)
 	if err != nil {
 		return "", err
 	}
-	id, err := image.GetId()
+	id, err = image.GetId()
 	if err := errors.Join(err, image.Close()); err != nil {
 		return "", err
 	}
 	return id, rbd.GetImage(ioctx, name).Trash(0)
 }
 
-// removeRemains finishes what an earlier attempt left: images of this name that
-// are in the trash without a scheduled removal, or one without a header.
-func removeRemains(conn *rados.Conn, ioctx *rados.IOContext, volume cephclient.Volume) error {
+func inTrash(ioctx *rados.IOContext, name string) (ids []string, err error) {
 	trashed, err := rbd.GetTrashList(ioctx)
-	if err != nil {
-		return err
-	}
 	for _, entry := range trashed {
-		if entry.Name != volume.Name {
-			continue
-		}
-		if err := purge(conn, ioctx, volume.Container, entry.Id); err != nil {
-			return err
+		if entry.Name == name {
+			ids = append(ids, entry.Id)
 		}
 	}
-	return unlessAbsent(rbd.RemoveImage(ioctx, volume.Name))
+	return ids, err
 }
 
-// purge schedules the removal of a trashed image, or removes it here where the
+// purge has the mgr remove a trashed image, or removes it itself where the
 // cluster has no mgr for that (before Nautilus) or the identity may not ask it.
-func purge(conn *rados.Conn, ioctx *rados.IOContext, pool, id string) error {
-	_, err := admin.NewFromConn(conn).Task().AddTrashRemove(admin.NewImageSpec(pool, "", id))
-	switch causeOf(err) {
-	case cephclient.ErrUnsupported, cephclient.ErrDenied:
-		err = rbd.TrashRemove(ioctx, id, true)
+func (i images) purge(ctx context.Context, volume cephclient.Volume, id string) error {
+	op := change("schedule the removal of", volume, manager)
+	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
+		_, err := admin.NewFromConn(conn).Task().AddTrashRemove(admin.NewImageSpec(volume.Container, "", id))
+		return none{}, unlessAbsent(err)
+	})
+	if errors.Is(err, cephclient.ErrUnsupported) || errors.Is(err, cephclient.ErrDenied) {
+		return i.purgeDirectly(ctx, volume, id)
 	}
-	return unlessAbsent(err)
+	return err
+}
+
+func (i images) purgeDirectly(ctx context.Context, volume cephclient.Volume, id string) error {
+	op := change("remove from the trash", volume, osd)
+	op.slow = true
+	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
+		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
+			return unlessAbsent(rbd.TrashRemove(ioctx, id, true))
+		})
+	})
+	return err
 }

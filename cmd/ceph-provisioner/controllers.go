@@ -37,7 +37,7 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 		Resolver: net.DefaultResolver,
 		Connector: goceph.NewPool(goceph.Options{
 			Timeout:         o.timeout / 2, // so that Ceph's own answer comes before the attempt is over
-			CallsPerCluster: goceph.DefaultCallsPerCluster,
+			CallsPerService: goceph.DefaultCallsPerService,
 		}),
 	}
 	// The volumes and classes of one factory serve all three loops. Claims can't

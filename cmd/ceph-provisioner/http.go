@@ -23,6 +23,11 @@ type health struct {
 	ready  atomic.Bool                    // the API server has answered
 }
 
+const (
+	healthzPath = "/healthz"
+	readyzPath  = "/readyz"
+)
+
 // leaderGrace is how long after its Lease ran out a leader counts as alive.
 const leaderGrace = 20 * time.Second
 
@@ -42,8 +47,8 @@ func serveHTTP(ctx context.Context, o options, health *health) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(o.metricsPath, promhttp.HandlerFor(newRegistry(), promhttp.HandlerOpts{}))
-	mux.HandleFunc("/healthz", probe(health.leader.Check))
-	mux.HandleFunc("/readyz", probe(func(*http.Request) error {
+	mux.HandleFunc(healthzPath, probe(health.leader.Check))
+	mux.HandleFunc(readyzPath, probe(func(*http.Request) error {
 		if !health.ready.Load() {
 			return errors.New("the API server has not answered yet")
 		}

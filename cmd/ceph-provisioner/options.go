@@ -109,8 +109,8 @@ func (o *options) validate() error {
 	if o.retryMax < o.retryStart {
 		errs = append(errs, errors.New("--retry-interval-max must not be less than --retry-interval-start"))
 	}
-	if !strings.HasPrefix(o.metricsPath, "/") {
-		errs = append(errs, errors.New("--metrics-path must begin with a slash"))
+	if !strings.HasPrefix(o.metricsPath, "/") || o.metricsPath == healthzPath || o.metricsPath == readyzPath {
+		errs = append(errs, fmt.Errorf("--metrics-path must begin with a slash and differ from %s and %s", healthzPath, readyzPath))
 	}
 	for _, name := range o.rbdProvisioners {
 		for _, other := range o.cephfsProvisioners {

@@ -23,6 +23,7 @@ func TestParseOptionsRefuses(t *testing.T) {
 		"--timeout=0s":       "--timeout",
 		"--retry-interval-start=1m --retry-interval-max=1s":      "--retry-interval-max",
 		"--metrics-path=metrics":                                 "slash",
+		"--metrics-path=/healthz":                                "differ",
 		"--rbd-provisioner-name=a --cephfs-provisioner-name=b,a": `"a"`,
 		"--rbd-provisioner-name=a,,b":                            "empty",
 		"--leader-election --leader-election-retry-period=1h":    "retry period",

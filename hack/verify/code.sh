@@ -21,6 +21,10 @@ check() {
 # Packages that must build without Ceph's libraries.
 without_cgo() { go list ./... | grep -v -e /cephclient/goceph$ -e /cmd/ceph-provisioner$ -e /test$; }
 
+# Downloads are announced on standard error, which a check takes for a fault.
+go mod download
+go mod download -modfile=hack/tools/go.mod
+
 check "gofmt" gofmt -l cmd cephaccess cephclient hack provisioner pvspec resizer test
 check "go vet" go vet ./...
 check "staticcheck" go tool -modfile=hack/tools/go.mod staticcheck ./...
