@@ -1,0 +1,205 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// audits look at the whole run when all tests have ended, parallel ones included.
+var audits = []struct {
+	name  string
+	check func() error
+}{
+	{"nothing may be left in Ceph or Kubernetes", auditLeftovers},
+	{"the service account must not be refused anything", auditPermissions},
+	{"keys must be nowhere but in secrets", auditKeys},
+}
+
+// leftoverPatience includes the mgr's work on the large images.
+const leftoverPatience = 6 * time.Minute
+
+func auditLeftovers() error {
+	var left []string
+	ctx, cancel := context.WithTimeout(context.Background(), leftoverPatience)
+	defer cancel()
+	err := wait.PollUntilContextCancel(ctx, time.Second, true, func(ctx context.Context) (bool, error) {
+		now, err := suite.leftovers(ctx)
+		if err != nil {
+			return false, err
+		}
+		left = slices.DeleteFunc(now, func(each string) bool { return slices.Contains(suite.leftBefore, each) })
+		return len(left) == 0, nil
+	})
+	if len(left) > 0 {
+		return fmt.Errorf("%d things are left: %s", len(left), strings.Join(left[:min(20, len(left))], ", "))
+	}
+	return err
+}
+
+// leftovers lists everything that volumes consist of, however it is called.
+func (e *environment) leftovers(ctx context.Context) ([]string, error) {
+	var all []string
+	for _, ceph := range e.ceph {
+		for _, list := range []func(context.Context) ([]string, error){ceph.imageObjects, ceph.allSubvolumes} {
+			found, err := list(ctx)
+			if err != nil {
+				return nil, err
+			}
+			for _, each := range found {
+				all = append(all, ceph.Name+": "+each)
+			}
+		}
+	}
+	volumes, err := e.client.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	for _, pv := range volumes.Items {
+		all = append(all, "PersistentVolume "+pv.Name)
+	}
+	return all, nil
+}
+
+// imageObjects lists the RADOS objects of images, which stand for images, halves
+// of images, trash, and space that was not given back.
+func (c *cephCluster) imageObjects(ctx context.Context) ([]string, error) {
+	var found []string
+	for _, pool := range []string{c.RBDPool, c.RBDDataPool} {
+		listed, err := output(ctx, c.Env(), "rados", "--pool", pool, "ls")
+		if err != nil {
+			return nil, err
+		}
+		for object := range strings.FieldsSeq(listed) {
+			for _, prefix := range []string{"rbd_id.", "rbd_header.", "rbd_data.", "rbd_object_map."} {
+				if strings.HasPrefix(object, prefix) {
+					found = append(found, pool+"/"+object)
+				}
+			}
+		}
+	}
+	trashed, err := c.trash(ctx, c.RBDPool)
+	for _, name := range trashed {
+		found = append(found, "trash "+name)
+	}
+	return found, err
+}
+
+// allSubvolumes lists those of all groups, and what the mgr has yet to purge.
+func (c *cephCluster) allSubvolumes(context.Context) ([]string, error) {
+	groups, err := c.subvolumes("")
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, group := range groups {
+		if strings.HasSuffix(group, ".meta") {
+			continue // of a subvolume that is listed itself
+		}
+		names, err := c.subvolumes(group)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			found = append(found, "subvolume "+group+"/"+name)
+		}
+	}
+	return found, nil
+}
+
+// auditPermissions reads the API server's own log of requests.
+func auditPermissions() error {
+	file, err := os.Open(suite.cluster.Kubernetes.AuditLog)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := file.Seek(suite.auditStart, io.SeekStart); err != nil {
+		return err
+	}
+	user := "system:serviceaccount:" + systemNamespace + ":" + serviceAccount
+	seen, refused := 0, map[string]bool{}
+	for lines := json.NewDecoder(file); ; {
+		var request struct {
+			User        struct{ Username string }
+			Verb        string
+			RequestURI  string
+			Annotations map[string]string
+		}
+		if err := lines.Decode(&request); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return err
+		}
+		if request.User.Username != user {
+			continue
+		}
+		seen++
+		// Not the status: 403 is also the answer to an event that comes too late for
+		// its namespace.
+		if request.Annotations["authorization.k8s.io/decision"] == "forbid" {
+			refused[request.Verb+" "+request.RequestURI] = true
+		}
+	}
+	if seen == 0 {
+		return fmt.Errorf("the audit log has no request of %s: the tests ran as somebody else", user)
+	}
+	if len(refused) > 0 {
+		return fmt.Errorf("RBAC forbids %v", refused)
+	}
+	return nil
+}
+
+// auditKeys searches for every key of the clusters, as it is and as a Secret
+// encodes it, and for the controller's own token.
+func auditKeys() error {
+	secrets := map[string]string{"the service account's token": suite.token}
+	for _, ceph := range suite.ceph {
+		var identities struct {
+			AuthDump []struct{ Entity, Key string } `json:"auth_dump"`
+		}
+		if err := ceph.read(context.Background(), &identities, "ceph", "auth", "ls"); err != nil {
+			return err
+		}
+		if len(identities.AuthDump) == 0 {
+			return errors.New("ceph auth ls lists nobody")
+		}
+		for _, identity := range identities.AuthDump {
+			name := "the key of " + identity.Entity + " of " + ceph.Name
+			secrets[name] = identity.Key
+			secrets[name+", encoded"] = base64.StdEncoding.EncodeToString([]byte(identity.Key))
+		}
+	}
+	places := map[string][]byte{"an event, claim, volume or class": suite.recorder.everything()}
+	for _, controller := range suite.controllers {
+		log, err := os.ReadFile(controller.log)
+		if err != nil {
+			return err
+		}
+		if len(log) == 0 {
+			return fmt.Errorf("%s is empty: nothing to search in", controller.log)
+		}
+		places[controller.log] = log
+		places["the arguments of the process with "+controller.log] = controller.arguments
+	}
+	var errs []error
+	for place, content := range places {
+		for name, secret := range secrets {
+			if bytes.Contains(content, []byte(secret)) {
+				errs = append(errs, fmt.Errorf("%s stands in %s", name, place))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+const (
+	manifests       = "../manifests"
+	serviceAccount  = "ceph-provisioner"
+	systemNamespace = "kube-system"
+	mainPackage     = "ceph.example/ceph-provisioner/cmd/ceph-provisioner"
+)
+
+// controller is one process of the binary under test.
+type controller struct {
+	cmd      *exec.Cmd
+	log      string
+	endpoint string // host:port of metrics and probes
+	// arguments are what every user of the machine can read about the process.
+	arguments []byte
+	exited    chan struct{}
+	err       error // of its exit; read it after exited is closed
+}
+
+// installManifests applies what an administrator applies, and makes a kubeconfig
+// that holds nothing but a token of the service account in it.
+func (e *environment) installManifests(ctx context.Context) error {
+	if _, err := kubectl(ctx, "apply", "-k", manifests); err != nil {
+		return err
+	}
+	token, err := kubectl(ctx, "create", "token", "-n", systemNamespace, serviceAccount, "--duration=24h")
+	if err != nil {
+		return err
+	}
+	e.token = strings.TrimSpace(token)
+	admin, err := clientcmd.LoadFromFile(e.cluster.Kubernetes.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	config := clientcmdapi.NewConfig()
+	config.Clusters["local"] = admin.Clusters[admin.Contexts[admin.CurrentContext].Cluster]
+	config.AuthInfos[serviceAccount] = &clientcmdapi.AuthInfo{Token: e.token}
+	config.Contexts["local"] = &clientcmdapi.Context{Cluster: "local", AuthInfo: serviceAccount}
+	config.CurrentContext = "local"
+	e.kubeconfig = filepath.Join(e.dir, "controller.kubeconfig")
+	return clientcmd.WriteToFile(*config, e.kubeconfig)
+}
+
+func (e *environment) buildController(ctx context.Context) error {
+	if e.binary = os.Getenv("CEPH_PROVISIONER_BIN"); e.binary != "" {
+		return nil
+	}
+	e.binary = filepath.Join(e.dir, "ceph-provisioner")
+	if built, err := exec.CommandContext(ctx, "go", "build", "-o", e.binary, mainPackage).CombinedOutput(); err != nil {
+		return fmt.Errorf("build the controller: %w\n%s", err, built)
+	}
+	return nil
+}
+
+// startController returns when the process is ready, be it leader or standby.
+func (e *environment) startController(ctx context.Context) (*controller, error) {
+	endpoint, err := freeEndpoint()
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(e.dir, fmt.Sprintf("controller-%d.log", len(e.controllers))))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	c := &controller{endpoint: endpoint, log: log.Name(), exited: make(chan struct{})}
+	// No CEPH_CONF and no KUBECONFIG: flags are all that it may know.
+	c.cmd = child([]string{"CEPH_CONF=", "KUBECONFIG="}, e.binary,
+		"--kubeconfig="+e.kubeconfig,
+		"--leader-election",
+		"--leader-election-namespace="+systemNamespace,
+		"--http-endpoint="+endpoint,
+		"--v=10",
+		"--retry-interval-max=5s", // so that a test which repairs something need not wait long
+		"--timeout=20s",
+	)
+	c.cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // it would wait for the API server, which dies as well
+	c.cmd.Stdout, c.cmd.Stderr = log, log
+	if err := c.cmd.Start(); err != nil {
+		return nil, err
+	}
+	e.controllers = append(e.controllers, c)
+	go func() {
+		c.err = c.cmd.Wait()
+		close(c.exited)
+	}()
+	if err := c.awaitReady(ctx); err != nil {
+		return c, err
+	}
+	c.arguments, err = os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.cmd.Process.Pid))
+	return c, err
+}
+
+func freeEndpoint() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+func (c *controller) awaitReady(ctx context.Context) error {
+	return wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
+		select {
+		case <-c.exited:
+			return false, fmt.Errorf("the controller ended: %w\n%s", c.err, c.logTail())
+		default:
+		}
+		status, _, err := c.get(ctx, "/readyz")
+		return err == nil && status == http.StatusOK, nil
+	})
+}
+
+// get asks the controller's endpoint.
+func (c *controller) get(ctx context.Context, path string) (status int, body string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.endpoint+path, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(text), err
+}
+
+// stop sends SIGTERM, and reports an end that is not a clean one.
+func (c *controller) stop() error {
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-c.exited:
+		if c.err != nil {
+			return fmt.Errorf("the controller's end: %w", c.err)
+		}
+		return nil
+	case <-time.After(patience):
+		return errors.Join(fmt.Errorf("the controller has not ended %s after SIGTERM", patience), c.cmd.Process.Kill())
+	}
+}
+
+// logTail leaves out the HTTP traffic, which is almost all of a log at --v=10.
+func (c *controller) logTail() string {
+	if c == nil {
+		return ""
+	}
+	content, err := os.ReadFile(c.log)
+	if err != nil {
+		return err.Error()
+	}
+	const kept = 60
+	var lines []string
+	for line := range strings.Lines(string(content)) {
+		if !strings.Contains(line, "round_trippers.go") && !strings.Contains(line, "request.go") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-kept):], "")
+}

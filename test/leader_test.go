@@ -1,0 +1,50 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Not parallel: for a moment nobody leads.
+func TestStandbyTakesOver(t *testing.T) {
+	s := newScene(t)
+	class := s.rbdClass(suite.ceph[0])
+	s.made(class, "1Gi") // so that somebody leads
+	before := leader(t)
+
+	standby, err := suite.startController(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := leader(t); now != before {
+		t.Fatalf("the leader is %q after the start of a standby, want %q as before", now, before)
+	}
+	first := suite.controller
+	suite.controller = standby
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("the standby leads", func(context.Context) error {
+		if now := leader(t); now == before || now == "" {
+			return errors.New("the lease belongs to " + now)
+		}
+		return nil
+	})
+	s.made(class, "1Gi")
+}
+
+// leader is who holds the lease; nobody if it was given back.
+func leader(t *testing.T) string {
+	t.Helper()
+	lease, err := suite.client.CoordinationV1().Leases(systemNamespace).Get(t.Context(), "ceph-provisioner", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lease.Spec.HolderIdentity == nil {
+		return ""
+	}
+	return *lease.Spec.HolderIdentity
+}

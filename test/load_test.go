@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// claimsOfEachKind are made at once.
+const claimsOfEachKind = 50
+
+// Not parallel: a hundred claims are load enough. That nothing of them is left,
+// whatever it is called, is what the audit after all tests checks.
+func TestManyClaimsAtOnce(t *testing.T) {
+	ceph := suite.ceph[0]
+	s := newScene(t)
+	rbdClass, cephfsClass := s.rbdClass(ceph), s.cephfsClass(ceph)
+	var claims []*corev1.PersistentVolumeClaim
+	for range claimsOfEachKind {
+		claims = append(claims, s.claim(rbdClass, "1Gi"), s.claim(cephfsClass, "1Gi"))
+	}
+	s.all("Bound", func(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) bool {
+		return claim.Status.Phase == corev1.ClaimBound
+	})
+	for _, claim := range claims {
+		s.request(claim, "2Gi")
+	}
+	s.all("grown", func(claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
+		if pv.Spec.Capacity.Storage().Value() != 2<<30 {
+			return false
+		}
+		if pv.Spec.RBD != nil {
+			return hasCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
+		}
+		return claim.Status.Capacity.Storage().Value() == 2<<30 && len(claim.Status.Conditions) == 0
+	})
+	s.wantAllInCeph(ceph, claims)
+
+	err := suite.client.CoreV1().PersistentVolumeClaims(s.namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.eventually("all volumes are gone", func(ctx context.Context) error {
+		volumes, err := s.volumes(ctx)
+		if err == nil && len(volumes) > 0 {
+			err = fmt.Errorf("%d are left", len(volumes))
+		}
+		return err
+	})
+	for _, claim := range claims {
+		s.traceless(ceph, claim)
+	}
+}
+
+// all waits until something is true for every claim of the test and its volume.
+func (s *scene) all(what string, is func(*corev1.PersistentVolumeClaim, *corev1.PersistentVolume) bool) {
+	s.t.Helper()
+	s.eventually("all claims are "+what, func(ctx context.Context) error {
+		claims, err := suite.client.CoreV1().PersistentVolumeClaims(s.namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		volumes, err := s.volumes(ctx)
+		if err != nil {
+			return err
+		}
+		byName := map[string]*corev1.PersistentVolume{}
+		for i := range volumes {
+			byName[volumes[i].Name] = &volumes[i]
+		}
+		missing := 0
+		for i := range claims.Items {
+			pv := byName[claims.Items[i].Spec.VolumeName]
+			if pv == nil || !is(&claims.Items[i], pv) {
+				missing++
+			}
+		}
+		if missing > 0 {
+			return fmt.Errorf("%d of %d are not", missing, len(claims.Items))
+		}
+		return nil
+	})
+}
+
+// wantAllInCeph checks that each claim has exactly the image or subvolume of its name.
+func (s *scene) wantAllInCeph(ceph *cephCluster, claims []*corev1.PersistentVolumeClaim) {
+	s.t.Helper()
+	for _, claim := range claims {
+		traces, err := ceph.traces(s.t.Context(), volumeName(claim))
+		if err != nil || len(traces) != 1 {
+			s.t.Errorf("for claim %s Ceph has %v (%v), want one volume", claim.Name, traces, err)
+		}
+	}
+	images, err := ceph.images(s.t.Context(), defaultPool)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, name := range images {
+		if size := ceph.image(s.t, defaultPool+"/"+name).SizeBytes; size != 2<<30 {
+			s.t.Errorf("image %s has %d bytes, want %d", name, size, 2<<30)
+		}
+	}
+}

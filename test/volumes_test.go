@@ -1,0 +1,142 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+const (
+	defaultPool  = "rbd"
+	defaultGroup = "kubernetes"
+)
+
+// volumeName is how the image or subvolume of a claim is called.
+func volumeName(claim *corev1.PersistentVolumeClaim) string {
+	return "kubernetes-dynamic-pvc-" + string(claim.UID)
+}
+
+func imageSpec(claim *corev1.PersistentVolumeClaim) string {
+	return defaultPool + "/" + volumeName(claim)
+}
+
+// image is what `rbd info` says.
+type image struct {
+	ID          string   `json:"id"`
+	SizeBytes   int64    `json:"size"`
+	ObjectSize  int64    `json:"object_size"`
+	DataPool    string   `json:"data_pool"`
+	Features    []string `json:"features"`
+	StripeUnit  int64    `json:"stripe_unit"`
+	StripeCount int64    `json:"stripe_count"`
+}
+
+func (c *cephCluster) image(t *testing.T, spec string) image {
+	t.Helper()
+	var found image
+	if err := c.read(t.Context(), &found, "rbd", "info", spec); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// subvolume is what `ceph fs subvolume info` says.
+type subvolume struct {
+	Path       string `json:"path"`
+	QuotaBytes quota  `json:"bytes_quota"`
+	Mode       uint32 `json:"mode"`
+	DataPool   string `json:"data_pool"`
+	Namespace  string `json:"pool_namespace"`
+}
+
+// quota is a number of bytes; 0 where the mgr says "infinite".
+type quota int64
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (q *quota) UnmarshalJSON(text []byte) error {
+	if string(text) == `"infinite"` {
+		*q = 0
+		return nil
+	}
+	return json.Unmarshal(text, (*int64)(q))
+}
+
+func (c *cephCluster) subvolume(t *testing.T, group, name string) subvolume {
+	t.Helper()
+	var found subvolume
+	if err := c.read(t.Context(), &found, "ceph", "fs", "subvolume", "info", c.FileSystem, name, "--group_name="+group); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// images lists the names of the images of a pool.
+func (c *cephCluster) images(ctx context.Context, pool string) (names []string, err error) {
+	err = c.read(ctx, &names, "rbd", "ls", pool)
+	return names, err
+}
+
+// trash lists the names of the images in the trash of a pool.
+func (c *cephCluster) trash(ctx context.Context, pool string) (names []string, err error) {
+	var entries []struct{ Name string }
+	err = c.read(ctx, &entries, "rbd", "trash", "ls", "--all", pool)
+	for _, entry := range entries {
+		names = append(names, entry.Name)
+	}
+	return names, err
+}
+
+// subvolumes lists the names of the subvolumes of a group, as they lie in the
+// file system; there are none in a group that does not exist.
+func (c *cephCluster) subvolumes(group string) (names []string, err error) {
+	entries, err := os.ReadDir(filepath.Join(c.root.dir, "volumes", group))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names, err
+}
+
+// traces lists what a cluster has of a volume: image, trash entry, subvolume.
+func (c *cephCluster) traces(ctx context.Context, name string) ([]string, error) {
+	images, err := c.images(ctx, defaultPool)
+	if err != nil {
+		return nil, err
+	}
+	trash, err := c.trash(ctx, defaultPool)
+	if err != nil {
+		return nil, err
+	}
+	subvolumes, err := c.subvolumes(defaultGroup)
+	if err != nil {
+		return nil, err
+	}
+	var traces []string
+	for what, names := range map[string][]string{"image": images, "trash entry": trash, "subvolume": subvolumes} {
+		if slices.Contains(names, name) {
+			traces = append(traces, what+" "+name)
+		}
+	}
+	return traces, nil
+}
+
+// wantNoTrace fails if anything has been made for a claim.
+func (c *cephCluster) wantNoTrace(t *testing.T, claim *corev1.PersistentVolumeClaim) {
+	t.Helper()
+	traces, err := c.traces(t.Context(), volumeName(claim))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(traces) > 0 {
+		t.Errorf("Ceph has %v for claim %s, want nothing", traces, claim.Name)
+	}
+}
