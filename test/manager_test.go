@@ -1,0 +1,34 @@
+package e2e
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// A mgr that hangs for longer than calls wait delays CephFS claims, not RBD's;
+// and its answers that come when their callers have left do no harm. Not parallel,
+// like all tests that stop daemons.
+func TestHungManagerDelaysOnlyCephFS(t *testing.T) {
+	ceph := suite.ceph[1]
+	s := newScene(t)
+	rbd, cephfs := s.rbdClass(ceph), s.cephfsClass(ceph)
+	s.made(cephfs, "1Gi") // connected when it stops answering
+	resume := ceph.hang(t, "mgr")
+
+	var waiting []*corev1.PersistentVolumeClaim
+	claims := func(number int) {
+		for range number {
+			waiting = append(waiting, s.claim(cephfs, "1Gi"))
+		}
+	}
+	claims(6)
+	s.event(waiting[0], "ProvisioningFailed", "no answer from the mgr")
+	claims(6) // while the calls of the first are still under way
+	s.made(rbd, "1Gi")
+	s.wantPending(waiting[0])
+	resume()
+	for _, claim := range waiting {
+		s.bound(claim)
+	}
+}
