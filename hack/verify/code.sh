@@ -5,25 +5,25 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 GOFLAGS="-tags=$(hack/ceph-release)"
 export GOFLAGS
 
-# check NAME COMMAND…: a check passes if its command prints nothing and succeeds.
+# check NAME COMMAND…: a check passes if its command succeeds and prints nothing to
+# standard output. (Go announces downloads on the other one.)
 failed=0
+messages=$(mktemp)
+trap 'rm -f "$messages"' EXIT
 check() {
 	local name=$1 output
 	shift
-	if output=$("$@" 2>&1) && [[ -z $output ]]; then
+	if output=$("$@" 2>"$messages") && [[ -z $output ]]; then
 		echo "verify: $name: ok"
 	else
 		printf 'verify: %s: FAILED\n%s\n' "$name" "$output" >&2
+		cat "$messages" >&2
 		failed=1
 	fi
 }
 
 # Packages that must build without Ceph's libraries.
 without_cgo() { go list ./... | grep -v -e /cephclient/goceph$ -e /cmd/ceph-provisioner$ -e /test$; }
-
-# Downloads are announced on standard error, which a check takes for a fault.
-go mod download
-go mod download -modfile=hack/tools/go.mod
 
 check "gofmt" gofmt -l cmd cephaccess cephclient hack provisioner pvspec resizer test
 check "go vet" go vet ./...
