@@ -30,6 +30,6 @@ check "go vet" go vet ./...
 check "staticcheck" go tool -modfile=hack/tools/go.mod staticcheck ./...
 check "go.mod is tidy" go mod tidy -diff
 check "vet without cgo" env CGO_ENABLED=0 go vet $(without_cgo)
-check "shell scripts parse" bash -c 'for script in hack/*.sh hack/*/*.sh hack/ceph-release .ci/run; do bash -n "$script"; done'
+check "shell scripts parse" bash -c 'for script in hack/*.sh hack/*/*.sh hack/ceph-release .ci/run; do bash -n "$script" || exit 1; done'
 check "rules of imports and documents" go run ./hack/verify/rules
 exit $failed
