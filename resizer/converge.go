@@ -35,8 +35,6 @@ func (r *Resizer) converge(ctx context.Context, claim *corev1.PersistentVolumeCl
 		if _, err = r.patchClaimStatus(ctx, claim, markNodePending); err != nil {
 			return fmt.Errorf("mark the file system's growth as pending: %w", err)
 		}
-		r.recorder.Event(claim, corev1.EventTypeNormal, reasonNodeRequired,
-			"The RBD image has grown; the kubelet grows the file system on it where it is mounted, now or at the next mount")
 	case stepFinish:
 		size := capacity(pv.Spec.Capacity)
 		if _, err = r.patchClaimStatus(ctx, claim, func(c *corev1.PersistentVolumeClaim) { markFinished(c, size) }); err != nil {
@@ -66,6 +64,11 @@ func (r *Resizer) growVolume(ctx context.Context, claim *corev1.PersistentVolume
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("write the new size to PersistentVolume: %w", err)
+	}
+	if needsNode(claim, pv) {
+		// Here and not with the mark, which kube-controller-manager may set before us.
+		r.recorder.Event(claim, corev1.EventTypeNormal, reasonNodeRequired,
+			"The RBD image has grown; the kubelet grows the file system on it where it is mounted, now or at the next mount")
 	}
 	return claim, pv, nil
 }

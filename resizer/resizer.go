@@ -66,15 +66,29 @@ func New(
 		synced:  []cache.InformerSynced{claims.Informer().HasSynced, volumes.Informer().HasSynced},
 	}
 	_, err := claims.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    r.enqueue,
-		UpdateFunc: func(_, claim any) { r.enqueue(claim) },
+		AddFunc:    func(claim any) { r.enqueue(nil, claim) },
+		UpdateFunc: r.enqueue,
 	})
 	return r, err
 }
 
-func (r *Resizer) enqueue(object any) {
-	if claim, ok := object.(*corev1.PersistentVolumeClaim); ok && wantsGrowth(claim) {
-		r.queue.Add(cache.MetaObjectToName(claim).String())
+// enqueue has a claim looked at that is smaller than it asks to be. One that
+// waits after a failure waits on, unless the user has asked for another size:
+// our own marks in its status are updates too.
+func (r *Resizer) enqueue(before, after any) {
+	claim, ok := after.(*corev1.PersistentVolumeClaim)
+	if !ok || !wantsGrowth(claim) {
+		return
+	}
+	key := cache.MetaObjectToName(claim).String()
+	if old, ok := before.(*corev1.PersistentVolumeClaim); ok {
+		requested := capacity(claim.Spec.Resources.Requests)
+		if requested.Cmp(capacity(old.Spec.Resources.Requests)) != 0 {
+			r.queue.Forget(key)
+		}
+	}
+	if r.queue.NumRequeues(key) == 0 {
+		r.queue.Add(key)
 	}
 }
 

@@ -42,7 +42,7 @@ func newWorld(t *testing.T, claim *corev1.PersistentVolumeClaim, pv *corev1.Pers
 	w := &world{client: fake.NewSimpleClientset(claim, pv), backend: &cephfake.Backend{}, recorder: record.NewFakeRecorder(20)}
 	factory := informers.NewSharedInformerFactory(w.client, 0)
 	var err error
-	w.resizer, err = New(Options{Provisioners: provisioners, Workers: 1, Timeout: time.Minute, RetryStart: time.Millisecond, RetryMax: time.Second},
+	w.resizer, err = New(Options{Provisioners: provisioners, Workers: 1, Timeout: time.Minute, RetryStart: time.Hour, RetryMax: time.Hour},
 		w.client, access{w.backend}, w.recorder, factory.Core().V1().PersistentVolumeClaims(), factory.Core().V1().PersistentVolumes())
 	if err != nil {
 		t.Fatal(err)
@@ -158,6 +158,27 @@ func TestGrowthFails(t *testing.T) {
 				t.Errorf("does not recover: %v, %v", err, w.backend.Sizes())
 			}
 		})
+	}
+}
+
+func TestBackOffEndsOnlyWithAnotherRequest(t *testing.T) {
+	claim, pv := pair("1Gi", "1Gi", "1Gi")
+	w := newWorld(t, claim, pv)
+	queue := w.resizer.queue
+	asked := claim.DeepCopy()
+	asked.Spec.Resources.Requests = sizes("2Gi")
+	queue.AddRateLimited("ns/data") // the growth has failed
+	marked := asked.DeepCopy()
+	markInProgress(marked)
+	w.resizer.enqueue(asked, marked)
+	if queue.Len() != 0 {
+		t.Error("our own mark ends the pause")
+	}
+	other := marked.DeepCopy()
+	other.Spec.Resources.Requests = sizes("3Gi")
+	w.resizer.enqueue(marked, other)
+	if queue.Len() != 1 {
+		t.Error("another request has to wait")
 	}
 }
 
