@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// MiB is the unit that RBD image sizes are rounded up to, as kubernetes.io/rbd
+// mib is the unit that RBD image sizes are rounded up to, as kubernetes.io/rbd
 // does: `rbd create --size` counts in it.
-const MiB int64 = 1 << 20
+const mib int64 = 1 << 20
 
 // ImageInfo is what librbd says about an image.
 type ImageInfo struct {
@@ -132,7 +132,7 @@ func imageSize(volume Volume, sizeBytes, objectSizeBytes int64) (int64, error) {
 	if sizeBytes/objectSizeBytes >= maxObjects {
 		return 0, sizeError(volume, sizeBytes, fmt.Sprintf("are more than the %d objects of %d bytes that an RBD image may have", maxObjects, objectSizeBytes))
 	}
-	return (sizeBytes + MiB - 1) / MiB * MiB, nil
+	return (sizeBytes + mib - 1) / mib * mib, nil
 }
 
 func checkSize(volume Volume, sizeBytes int64) error {

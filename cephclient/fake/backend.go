@@ -15,8 +15,6 @@ type Backend struct {
 	// Fault, if set, is asked before each call of a method and fails it with
 	// what it returns.
 	Fault func(method string, volume cephclient.Volume) error
-	// FaultAfter is the same after the call has had its effect.
-	FaultAfter func(method string, volume cephclient.Volume) error
 
 	mu    sync.Mutex
 	sizes map[string]int64
@@ -94,11 +92,7 @@ func (b *Backend) do(method string, volume cephclient.Volume, effect func(size i
 			return cephclient.Info{}, err
 		}
 	}
-	info, err := b.apply(volume, effect)
-	if err == nil && b.FaultAfter != nil {
-		err = b.FaultAfter(method, volume)
-	}
-	return info, err
+	return b.apply(volume, effect)
 }
 
 func (b *Backend) apply(volume cephclient.Volume, effect func(size int64, found bool) (int64, error)) (cephclient.Info, error) {
