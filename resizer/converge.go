@@ -82,7 +82,11 @@ func (r *Resizer) growInCeph(ctx context.Context, claim *corev1.PersistentVolume
 	if err != nil {
 		return cephclient.Info{}, err
 	}
-	return backend.Grow(ctx, volume, size)
+	info, err := backend.Grow(ctx, volume, size)
+	if err == nil && info.SizeBytes < size {
+		err = fmt.Errorf("%s has %d bytes after growing to %d: somebody else changes its size", volume, info.SizeBytes, size)
+	}
+	return info, err
 }
 
 // fail tells the user, and in the claim's status whether trying again can help

@@ -161,6 +161,27 @@ func TestGrowthFails(t *testing.T) {
 	}
 }
 
+// stubborn is a volume that somebody else shrinks as soon as it has grown.
+type stubborn struct{ *cephfake.Backend }
+
+func (stubborn) Grow(_ context.Context, volume cephclient.Volume, _ int64) (cephclient.Info, error) {
+	return cephclient.Info{Volume: volume, SizeBytes: gib}, nil
+}
+
+func (s stubborn) Open(_ context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
+	source, err := pvspec.FromPersistentVolume(pv, nil)
+	return s, source.Volume, err
+}
+
+func TestGrowthThatDoesNotLastIsAFailure(t *testing.T) {
+	claim, pv := pair("2Gi", "1Gi", "1Gi")
+	w := newWorld(t, claim, pv)
+	w.resizer.access = stubborn{w.backend}
+	if err := w.sync(t); err == nil || !strings.Contains(err.Error(), "somebody else") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestBackOffEndsOnlyWithAnotherRequest(t *testing.T) {
 	claim, pv := pair("1Gi", "1Gi", "1Gi")
 	w := newWorld(t, claim, pv)
