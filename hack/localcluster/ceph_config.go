@@ -79,6 +79,10 @@ osd memory target = 939524096
 osd mon report interval = 1
 osd class update on start = false
 osd max pg log entries = 500
+# A read lease lasts this many heartbeat graces of 20 s. Tests stop the OSD for up to
+# a minute; with leases of 16 s, the default, placement groups then now and then
+# stayed "laggy" for ever once it went on. A killed OSD is waited for as long.
+osd pool default read lease ratio = 6
 
 [mds]
 mds data = %[3]s/mds
