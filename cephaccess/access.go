@@ -89,14 +89,7 @@ func (a *Access) Backend(ctx context.Context, kind cephclient.Kind, cluster ceph
 // Open leads from a PersistentVolume to its volume and a backend for it. The
 // StorageClass is asked only for volumes of old provisioners.
 func (a *Access) Open(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
-	var class *storagev1.StorageClass
-	if pvspec.NeedsClass(pv) {
-		var err error
-		if class, err = a.Classes.StorageClass(ctx, pv.Spec.StorageClassName); err != nil {
-			return nil, cephclient.Volume{}, fmt.Errorf("read StorageClass %q: %w", pv.Spec.StorageClassName, err)
-		}
-	}
-	source, err := pvspec.FromPersistentVolume(pv, class)
+	source, err := a.source(ctx, pv)
 	if err != nil {
 		return nil, cephclient.Volume{}, err
 	}
@@ -106,6 +99,35 @@ func (a *Access) Open(ctx context.Context, pv *corev1.PersistentVolume) (cephcli
 	}
 	backend, err := a.Backend(ctx, source.Volume.Kind, cluster, source.Admin)
 	return backend, source.Volume, err
+}
+
+// AdminSecret names the secret that Open reads the key from.
+func (a *Access) AdminSecret(ctx context.Context, pv *corev1.PersistentVolume) (pvspec.SecretRef, error) {
+	source, err := a.source(ctx, pv)
+	return source.Admin.Secret, err
+}
+
+// SecretVersion changes with the secret; it is empty while there is none.
+func (a *Access) SecretVersion(ctx context.Context, ref pvspec.SecretRef) (string, error) {
+	secret, err := a.Secrets.Secret(ctx, ref)
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return secret.ResourceVersion, nil
+}
+
+func (a *Access) source(ctx context.Context, pv *corev1.PersistentVolume) (pvspec.Source, error) {
+	var class *storagev1.StorageClass
+	if pvspec.NeedsClass(pv) {
+		var err error
+		if class, err = a.Classes.StorageClass(ctx, pv.Spec.StorageClassName); err != nil {
+			return pvspec.Source{}, fmt.Errorf("read StorageClass %q: %w", pv.Spec.StorageClassName, err)
+		}
+	}
+	return pvspec.FromPersistentVolume(pv, class)
 }
 
 // CheckUserSecret refuses a secret that the kubelet could not mount with.

@@ -51,11 +51,15 @@ var tooLarge = *resource.NewQuantity(math.MaxInt64, resource.BinarySI)
 
 // RequestedBytes is the size that a claim asks for, in bytes, fractions rounded up.
 func RequestedBytes(claim *corev1.PersistentVolumeClaim) (int64, error) {
-	quantity := claim.Spec.Resources.Requests[corev1.ResourceStorage]
-	if quantity.Sign() <= 0 || quantity.Cmp(tooLarge) >= 0 {
-		return 0, fmt.Errorf("the claim asks for %s of storage: ask for more than 0 and less than 8Ei", quantity.String())
+	return Bytes(claim.Spec.Resources.Requests[corev1.ResourceStorage])
+}
+
+// Bytes is a size that a claim asks for, in bytes, fractions rounded up.
+func Bytes(size resource.Quantity) (int64, error) {
+	if size.Sign() <= 0 || size.Cmp(tooLarge) >= 0 {
+		return 0, fmt.Errorf("the claim asks for %s of storage: ask for more than 0 and less than 8Ei", size.String())
 	}
-	return quantity.Value(), nil
+	return size.Value(), nil
 }
 
 func checkClaim(kind cephclient.Kind, claim *corev1.PersistentVolumeClaim) error {

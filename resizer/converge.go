@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"ceph.example/ceph-provisioner/cephclient"
@@ -20,83 +21,139 @@ const (
 	reasonNodeRequired = "FileSystemResizeRequired"
 )
 
-// converge does one step after the other until the claim needs none. Each
-// write depends on what was read before it, and fails if that has changed.
-func (r *Resizer) converge(ctx context.Context, claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) error {
-	var err error
-	switch decide(claim, pv, r.options.Provisioners) {
-	case stepGrow:
-		claim, pv, err = r.growVolume(ctx, claim, pv)
-		if err != nil {
+// maxSteps is far more than any state needs. A run ends there if somebody, such
+// as an admission webhook, undoes what it writes.
+const maxSteps = 20
+
+// run is one attempt at one claim. The objects are as the API server returned
+// them last.
+type run struct {
+	claim *corev1.PersistentVolumeClaim
+	pv    *corev1.PersistentVolume
+	class *storagev1.StorageClass // nil if it is gone
+	seen  observation
+
+	backend cephclient.Backend // nil until it is needed
+	volume  cephclient.Volume
+}
+
+// converge does one step after the other until there is none. Each write
+// depends on what was read before it, and fails if that has changed.
+func (r *Resizer) converge(ctx context.Context, run *run) error {
+	for range maxSteps {
+		step := decide(run.claim, run.pv, run.class, run.seen, r.options)
+		if step == stepNothing {
+			r.told.forget(run.claim.UID)
+			r.lookAgain(run.claim, run.seen)
+			return nil
+		}
+		if err := r.perform(ctx, run, step); err != nil {
 			return err
 		}
-		return r.converge(ctx, claim, pv)
-	case stepNodePending:
-		if _, err = r.patchClaimStatus(ctx, claim, markNodePending); err != nil {
-			return fmt.Errorf("mark the file system's growth as pending: %w", err)
-		}
+	}
+	return errors.New("what is written to the claim or its volume does not last: does an admission webhook change it?")
+}
+
+func (r *Resizer) perform(ctx context.Context, run *run, step step) (err error) {
+	switch step {
+	case stepBegin:
+		return r.begin(ctx, run)
+	case stepGrow:
+		return r.grow(ctx, run)
+	case stepVolume:
+		return r.raiseVolume(ctx, run)
+	case stepPending:
+		err = r.patchClaimStatus(ctx, run, markNodePending)
 	case stepFinish:
-		size := capacity(pv.Spec.Capacity)
-		if _, err = r.patchClaimStatus(ctx, claim, func(c *corev1.PersistentVolumeClaim) { markFinished(c, size) }); err != nil {
-			return fmt.Errorf("mark the growth as finished: %w", err)
-		}
-		r.recorder.Eventf(claim, corev1.EventTypeNormal, reasonSuccess, "Volume %s has grown to %s", pv.Name, size.String())
+		return r.finish(ctx, run)
+	case stepLook:
+		run.seen.use, err = r.pods.use(ctx, run.claim, now)
+	case stepPostpone:
+		err = r.patchVolume(ctx, run, func(pv *corev1.PersistentVolume) { pvspec.Postpone(pv, *run.seen.size) })
+	}
+	return err
+}
+
+// begin makes sure that Ceph can be asked at all, and then says what is about to
+// be done, so that what is half done shows.
+func (r *Resizer) begin(ctx context.Context, run *run) error {
+	if err := r.open(ctx, run); err != nil {
+		return err
+	}
+	size := wanted(run.claim, run.pv)
+	if err := r.patchClaimStatus(ctx, run, func(c *corev1.PersistentVolumeClaim) { markBegun(c, size) }); err != nil {
+		return err
+	}
+	r.told.tell(run.claim, corev1.EventTypeNormal, reasonResizing, fmt.Sprintf("Growing volume %s to %s", run.pv.Name, size.String()))
+	run.seen.begun = true
+	return nil
+}
+
+func (r *Resizer) open(ctx context.Context, run *run) (err error) {
+	if run.backend == nil {
+		run.backend, run.volume, err = r.access.Open(ctx, run.pv)
+	}
+	if err != nil {
+		return r.fail(ctx, run, err, false)
 	}
 	return nil
 }
 
-// growVolume grows the volume in Ceph and then the PersistentVolume. The growth
-// is marked before, so that what is half done shows. The objects are returned
-// as the API server has them afterwards.
-func (r *Resizer) growVolume(ctx context.Context, claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) (*corev1.PersistentVolumeClaim, *corev1.PersistentVolume, error) {
-	requested := capacity(claim.Spec.Resources.Requests)
-	claim, err := r.patchClaimStatus(ctx, claim, markInProgress)
-	if err != nil {
-		return nil, nil, fmt.Errorf("mark the growth as begun: %w", err)
+func (r *Resizer) grow(ctx context.Context, run *run) error {
+	if err := r.open(ctx, run); err != nil {
+		return err
 	}
-	r.recorder.Eventf(claim, corev1.EventTypeNormal, reasonResizing, "Growing volume %s to %s", pv.Name, requested.String())
-	info, err := r.growInCeph(ctx, claim, pv)
+	size, err := pvspec.Bytes(wanted(run.claim, run.pv))
 	if err != nil {
-		return nil, nil, r.fail(ctx, claim, err)
+		return r.fail(ctx, run, err, true)
 	}
-	pv, err = r.patchVolume(ctx, pv, func(pv *corev1.PersistentVolume) {
-		grow(pv, pvspec.Quantity(info.SizeBytes), capacity(claim.Status.Capacity), needsNode(claim, pv))
-	})
+	info, err := run.backend.Grow(ctx, run.volume, size)
+	if err == nil && info.SizeBytes < size {
+		err = fmt.Errorf("%s has %d bytes after growing to %d: somebody else changes its size", run.volume, info.SizeBytes, size)
+	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("write the new size to PersistentVolume: %w", err)
+		return r.fail(ctx, run, err, !cephclient.MayBeHalfDone(err))
 	}
-	if needsNode(claim, pv) {
+	said := pvspec.Quantity(info.SizeBytes)
+	run.seen.size = &said
+	return nil
+}
+
+func (r *Resizer) raiseVolume(ctx context.Context, run *run) error {
+	before, needsNode := capacity(run.claim.Status.Capacity), needsNode(run.claim, run.pv)
+	err := r.patchVolume(ctx, run, func(pv *corev1.PersistentVolume) { setCapacity(pv, *run.seen.size, before, needsNode) })
+	if err == nil && needsNode && before.Cmp(*run.seen.size) < 0 {
 		// Here and not with the mark, which kube-controller-manager may set before us.
-		r.recorder.Event(claim, corev1.EventTypeNormal, reasonNodeRequired,
+		r.told.tell(run.claim, corev1.EventTypeNormal, reasonNodeRequired,
 			"The RBD image has grown; the kubelet grows the file system on it where it is mounted, now or at the next mount")
 	}
-	return claim, pv, nil
+	return err
 }
 
-func (r *Resizer) growInCeph(ctx context.Context, claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) (cephclient.Info, error) {
-	size, err := pvspec.RequestedBytes(claim)
-	if err != nil {
-		return cephclient.Info{}, err
+func (r *Resizer) finish(ctx context.Context, run *run) error {
+	before, size := capacity(run.claim.Status.Capacity), *run.seen.size
+	if needsNode(run.claim, run.pv) {
+		size = before
 	}
-	backend, volume, err := r.access.Open(ctx, pv)
-	if err != nil {
-		return cephclient.Info{}, err
+	if err := r.patchClaimStatus(ctx, run, func(c *corev1.PersistentVolumeClaim) { markFinished(c, size) }); err != nil {
+		return err
 	}
-	info, err := backend.Grow(ctx, volume, size)
-	if err == nil && info.SizeBytes < size {
-		err = fmt.Errorf("%s has %d bytes after growing to %d: somebody else changes its size", volume, info.SizeBytes, size)
+	if before.Cmp(size) < 0 {
+		r.told.tell(run.claim, corev1.EventTypeNormal, reasonSuccess, fmt.Sprintf("Volume %s has grown to %s", run.pv.Name, size.String()))
 	}
-	return info, err
+	return nil
 }
 
-// fail tells the user, and in the claim's status whether trying again can help
-// by itself. It returns the error for the queue.
-func (r *Resizer) fail(ctx context.Context, claim *corev1.PersistentVolumeClaim, cause error) error {
-	r.recorder.Event(claim, corev1.EventTypeWarning, reasonFailed, cause.Error())
-	if !cephclient.IsFinal(cause) {
-		return cause
+// fail tells the user why the volume does not grow, and returns the cause for
+// the queue. certain says that nothing has changed in Ceph.
+func (r *Resizer) fail(ctx context.Context, run *run, cause error, certain bool) error {
+	r.told.tell(run.claim, corev1.EventTypeWarning, reasonFailed, cause.Error())
+	r.stalled.add(ctx, run)
+	if asked := wanted(run.claim, run.pv); asked.Cmp(capacity(run.claim.Status.Capacity)) <= 0 {
+		return cause // nothing was asked for
 	}
-	if _, err := r.patchClaimStatus(ctx, claim, markFailed); err != nil && !apierrors.IsConflict(err) {
+	err := r.patchClaimStatus(ctx, run, func(c *corev1.PersistentVolumeClaim) { markFailed(c, cause.Error(), certain) })
+	if err != nil && !apierrors.IsConflict(err) {
 		return errors.Join(cause, err)
 	}
 	return cause

@@ -4,8 +4,11 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"ceph.example/ceph-provisioner/pvspec"
 )
 
 var provisioners = []string{"ceph.example/rbd", "ceph.example/cephfs"}
@@ -61,44 +64,145 @@ func nodePending(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume
 	markNodePending(claim)
 }
 
+func begun(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {
+	markBegun(claim, capacity(claim.Spec.Resources.Requests))
+}
+
+func postponed(size string) change {
+	return func(_ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
+		pvspec.Postpone(pv, resource.MustParse(size))
+	}
+}
+
+func changes(all ...change) change {
+	return func(claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
+		for _, each := range all {
+			each(claim, pv)
+		}
+	}
+}
+
+func class(allow bool) *storagev1.StorageClass {
+	return &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "ceph", ResourceVersion: "1"}, AllowVolumeExpansion: &allow}
+}
+
 func TestDecide(t *testing.T) {
+	afterwards := func(size string, use use) observation {
+		quantity := resource.MustParse(size)
+		return observation{begun: true, size: &quantity, use: use}
+	}
+	var (
+		nothingKnown observation
+		isBegun      = observation{begun: true}
+	)
 	for state, c := range map[string]struct {
 		requested, status, volume string
 		change                    change
+		seen                      observation
 		want                      step
 	}{
-		"nothing asked":                             {"1Gi", "1Gi", "1Gi", nil, stepNothing},
-		"claim > volume":                            {"2Gi", "1Gi", "1Gi", nil, stepGrow},
-		"claim > volume, by less than a unit":       {"1025Mi", "1Gi", "1Gi", nil, stepGrow},
-		"claim < volume: never a shrink":            {"1Gi", "2Gi", "2Gi", nil, stepNothing},
-		"volume has grown, file system on an image": {"2Gi", "1Gi", "2Gi", nil, stepNodePending},
-		"volume has grown, the kubelet knows":       {"2Gi", "1Gi", "2Gi", nodePending, stepNothing},
-		"volume has grown, block":                   {"2Gi", "1Gi", "2Gi", block, stepFinish},
-		"volume has grown, CephFS":                  {"2Gi", "1Gi", "2Gi", cephfs, stepFinish},
-		"second edit while the kubelet works":       {"3Gi", "1Gi", "2Gi", nodePending, stepGrow},
-		"CephFS, claim > volume":                    {"2Gi", "1Gi", "1Gi", cephfs, stepGrow},
+		"nothing asked":                          {"1Gi", "1Gi", "1Gi", nil, nothingKnown, stepNothing},
+		"claim > volume":                         {"2Gi", "1Gi", "1Gi", nil, nothingKnown, stepBegin},
+		"claim > volume, by less than a unit":    {"1025Mi", "1Gi", "1Gi", nil, nothingKnown, stepBegin},
+		"claim > volume, begun by this run":      {"2Gi", "1Gi", "1Gi", begun, isBegun, stepGrow},
+		"claim > volume, begun by another run":   {"2Gi", "1Gi", "1Gi", begun, nothingKnown, stepBegin},
+		"claim < volume: never a shrink":         {"1Gi", "2Gi", "2Gi", nil, nothingKnown, stepNothing},
+		"given up: marks of a growth are left":   {"1Gi", "1Gi", "1Gi", begun, nothingKnown, stepGrow},
+		"given up: Ceph has said the size":       {"1Gi", "1Gi", "1Gi", begun, afterwards("1Gi", useUnknown), stepFinish},
+		"edited while Ceph grew it":              {"3Gi", "1Gi", "1Gi", begun, afterwards("2Gi", useUnknown), stepGrow},
+		"volume larger than the claim's status":  {"1Gi", "1Gi", "3Gi", nil, nothingKnown, stepGrow},
+		"volume smaller than the claim's status": {"1Gi", "2Gi", "1Gi", nil, nothingKnown, stepGrow},
+		"volume says more than Ceph":             {"1Gi", "1Gi", "3Gi", nil, afterwards("2Gi", useUnknown), stepVolume},
+
+		"file system: Ceph has grown it":              {"2Gi", "1Gi", "1Gi", begun, afterwards("2Gi", useUnknown), stepVolume},
+		"file system: the volume has grown":           {"2Gi", "1Gi", "2Gi", begun, afterwards("2Gi", useUnknown), stepPending},
+		"file system: somebody else raised it":        {"2Gi", "1Gi", "2Gi", nil, nothingKnown, stepBegin},
+		"file system: the kubelet is told":            {"2Gi", "1Gi", "2Gi", nodePending, nothingKnown, stepNothing},
+		"file system: told just now":                  {"2Gi", "1Gi", "2Gi", nodePending, afterwards("2Gi", useUnknown), stepNothing},
+		"file system: the kubelet has grown it":       {"2Gi", "2Gi", "2Gi", nil, nothingKnown, stepNothing},
+		"file system: edited while the kubelet works": {"3Gi", "1Gi", "2Gi", nodePending, nothingKnown, stepBegin},
+		"file system: a mark that nobody clears":      {"2Gi", "2Gi", "2Gi", nodePending, afterwards("2Gi", useUnknown), stepFinish},
+
+		"block: Ceph has grown it":                {"2Gi", "1Gi", "1Gi", changes(block, begun), afterwards("2Gi", useUnknown), stepVolume},
+		"block: the volume has grown":             {"2Gi", "1Gi", "2Gi", changes(block, begun), afterwards("2Gi", useUnknown), stepFinish},
+		"block: finished by the other, unrounded": {"1500M", "1500M", "1431Mi", block, nothingKnown, stepGrow},
+
+		"CephFS, claim > volume":                       {"2Gi", "1Gi", "1Gi", cephfs, nothingKnown, stepBegin},
+		"CephFS: the quota has grown":                  {"2Gi", "1Gi", "1Gi", changes(cephfs, begun), afterwards("2Gi", useUnknown), stepFinish},
+		"CephFS: the claim has grown":                  {"2Gi", "2Gi", "1Gi", cephfs, afterwards("2Gi", useUnknown), stepLook},
+		"CephFS: the claim has grown, no pod":          {"2Gi", "2Gi", "1Gi", cephfs, afterwards("2Gi", useNone), stepVolume},
+		"CephFS: the claim has grown, a pod":           {"2Gi", "2Gi", "1Gi", cephfs, afterwards("2Gi", useSome), stepPostpone},
+		"CephFS: put off":                              {"2Gi", "2Gi", "1Gi", changes(cephfs, postponed("2Gi")), afterwards("2Gi", useSome), stepNothing},
+		"CephFS: put off to another size":              {"3Gi", "3Gi", "1Gi", changes(cephfs, postponed("2Gi")), afterwards("3Gi", useSome), stepPostpone},
+		"CephFS: put off, looked at later":             {"2Gi", "2Gi", "1Gi", changes(cephfs, postponed("2Gi")), nothingKnown, stepLook},
+		"CephFS: put off, a pod still":                 {"2Gi", "2Gi", "1Gi", changes(cephfs, postponed("2Gi")), observation{use: useSome}, stepNothing},
+		"CephFS: put off, no pod any more":             {"2Gi", "2Gi", "1Gi", changes(cephfs, postponed("2Gi")), observation{use: useNone}, stepGrow},
+		"CephFS: put off, raised by hand":              {"2Gi", "2Gi", "2Gi", changes(cephfs, postponed("2Gi")), nothingKnown, stepGrow},
+		"CephFS: put off, raised by hand, Ceph agrees": {"2Gi", "2Gi", "2Gi", changes(cephfs, postponed("2Gi")), afterwards("2Gi", useUnknown), stepVolume},
+		"CephFS: uncertain, then less asked for":       {"2Gi", "1Gi", "1Gi", changes(cephfs, uncertain("3Gi")), afterwards("2Gi", useUnknown), stepGrow},
+
 		"claim is being deleted": {"2Gi", "1Gi", "1Gi", func(c *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {
 			c.DeletionTimestamp = &metav1.Time{}
-		}, stepNothing},
-		"claim was made again under the same name": {"2Gi", "1Gi", "1Gi", func(c *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) { c.UID = "4-5-6" }, stepNothing},
-		"claim names another volume":               {"2Gi", "1Gi", "1Gi", func(c *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) { c.Spec.VolumeName = "pvc-2" }, stepNothing},
-		"claim is lost":                            {"2Gi", "1Gi", "1Gi", func(c *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) { c.Status.Phase = corev1.ClaimLost }, stepNothing},
-		"volume is bound to nobody":                {"2Gi", "1Gi", "1Gi", func(_ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) { pv.Spec.ClaimRef = nil }, stepNothing},
+		}, nothingKnown, stepNothing},
+		"volume is being deleted": {"2Gi", "1Gi", "1Gi", func(_ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
+			pv.DeletionTimestamp = &metav1.Time{}
+		}, nothingKnown, stepNothing},
+		"claim was made again under the same name": {"2Gi", "1Gi", "1Gi", func(c *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) { c.UID = "4-5-6" }, nothingKnown, stepNothing},
+		"claim names another volume":               {"2Gi", "1Gi", "1Gi", func(c *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) { c.Spec.VolumeName = "pvc-2" }, nothingKnown, stepNothing},
+		"claim is lost":                            {"2Gi", "1Gi", "1Gi", func(c *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) { c.Status.Phase = corev1.ClaimLost }, nothingKnown, stepNothing},
+		"volume is bound to nobody":                {"2Gi", "1Gi", "1Gi", func(_ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) { pv.Spec.ClaimRef = nil }, nothingKnown, stepNothing},
 		"volume of another provisioner": {"2Gi", "1Gi", "1Gi", func(_ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
 			pv.Annotations["pv.kubernetes.io/provisioned-by"] = "kubernetes.io/rbd"
-		}, stepNothing},
+		}, nothingKnown, stepNothing},
 		"volume is CSI's by migration": {"2Gi", "1Gi", "1Gi", func(_ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
 			pv.Annotations["pv.kubernetes.io/migrated-to"] = "rbd.csi.ceph.com"
-		}, stepNothing},
+		}, nothingKnown, stepNothing},
 	} {
 		t.Run(state, func(t *testing.T) {
 			claim, pv := pair(c.requested, c.status, c.volume)
 			if c.change != nil {
 				c.change(claim, pv)
 			}
-			if got := decide(claim, pv, provisioners); got != c.want {
+			if got := decide(claim, pv, class(true), c.seen, Options{Provisioners: provisioners}); got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// uncertain is a growth to size of which nobody knows the end.
+func uncertain(size string) change {
+	return func(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {
+		markBegun(claim, resource.MustParse(size))
+	}
+}
+
+func TestDecideByClass(t *testing.T) {
+	claim, pv := pair("2Gi", "1Gi", "1Gi")
+	for state, c := range map[string]struct {
+		class *storagev1.StorageClass
+		want  step
+	}{
+		"class allows growth": {class(true), stepBegin},
+		"class forbids it":    {class(false), stepNothing},
+		"class does not say":  {&storagev1.StorageClass{}, stepNothing},
+		"class is gone":       {nil, stepBegin},
+	} {
+		if got := decide(claim, pv, c.class, observation{}, Options{Provisioners: provisioners}); got != c.want {
+			t.Errorf("%s: got %q, want %q", state, got, c.want)
+		}
+	}
+}
+
+func TestDecideWithRaiseMounted(t *testing.T) {
+	claim, pv := pair("2Gi", "2Gi", "1Gi")
+	cephfs(claim, pv)
+	size := resource.MustParse("2Gi")
+	o := Options{Provisioners: provisioners, RaiseMounted: true}
+	if got := decide(claim, pv, nil, observation{}, o); got != stepGrow {
+		t.Errorf("before Ceph is asked: %q", got)
+	}
+	if got := decide(claim, pv, nil, observation{size: &size}, o); got != stepVolume {
+		t.Errorf("after: %q", got)
 	}
 }

@@ -11,28 +11,38 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 )
 
-// patchClaimStatus writes what change does to a claim's status, and nothing
-// else. It fails with a conflict if the claim is no longer as it was read.
-func (r *Resizer) patchClaimStatus(ctx context.Context, claim *corev1.PersistentVolumeClaim, change func(*corev1.PersistentVolumeClaim)) (*corev1.PersistentVolumeClaim, error) {
-	changed := claim.DeepCopy()
+// patchClaimStatus writes what change does to the status of the run's claim, and
+// nothing else. It fails with a conflict if the claim is no longer as it was read.
+func (r *Resizer) patchClaimStatus(ctx context.Context, run *run, change func(*corev1.PersistentVolumeClaim)) error {
+	changed := run.claim.DeepCopy()
 	change(changed)
-	patch, err := minimalPatch(claim, changed, claim.ResourceVersion)
+	patch, err := minimalPatch(run.claim, changed, run.claim.ResourceVersion)
 	if err != nil || patch == nil {
-		return claim, err
+		return err
 	}
-	claims := r.client.CoreV1().PersistentVolumeClaims(claim.Namespace)
-	return claims.Patch(ctx, claim.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	claims := r.client.CoreV1().PersistentVolumeClaims(run.claim.Namespace)
+	written, err := claims.Patch(ctx, run.claim.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	if err != nil {
+		return fmt.Errorf("write the state of the growth to the claim: %w", err)
+	}
+	run.claim = written
+	return nil
 }
 
-// patchVolume is the same for a PersistentVolume.
-func (r *Resizer) patchVolume(ctx context.Context, pv *corev1.PersistentVolume, change func(*corev1.PersistentVolume)) (*corev1.PersistentVolume, error) {
-	changed := pv.DeepCopy()
+// patchVolume is the same for the run's PersistentVolume.
+func (r *Resizer) patchVolume(ctx context.Context, run *run, change func(*corev1.PersistentVolume)) error {
+	changed := run.pv.DeepCopy()
 	change(changed)
-	patch, err := minimalPatch(pv, changed, pv.ResourceVersion)
+	patch, err := minimalPatch(run.pv, changed, run.pv.ResourceVersion)
 	if err != nil || patch == nil {
-		return pv, err
+		return err
 	}
-	return r.client.CoreV1().PersistentVolumes().Patch(ctx, pv.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	written, err := r.client.CoreV1().PersistentVolumes().Patch(ctx, run.pv.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	if err != nil {
+		return fmt.Errorf("write the new size to PersistentVolume %s: %w", run.pv.Name, err)
+	}
+	run.pv = written
+	return nil
 }
 
 // minimalPatch holds only what differs, so that fields which this client-go does

@@ -13,8 +13,10 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	coreinformers "k8s.io/client-go/informers/core/v1"
+	storageinformers "k8s.io/client-go/informers/storage/v1"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	storagelisters "k8s.io/client-go/listers/storage/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
@@ -24,10 +26,14 @@ import (
 	"ceph.example/ceph-provisioner/pvspec"
 )
 
-// Access opens backends.
+// Access leads to Ceph.
 type Access interface {
 	// Open leads from a PersistentVolume to a backend for its volume.
 	Open(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error)
+	// AdminSecret names the secret that Open reads the key from.
+	AdminSecret(ctx context.Context, pv *corev1.PersistentVolume) (pvspec.SecretRef, error)
+	// SecretVersion changes with the secret; it is empty while there is none.
+	SecretVersion(ctx context.Context, ref pvspec.SecretRef) (string, error)
 }
 
 // Options are what a Resizer works with and within.
@@ -36,60 +42,61 @@ type Options struct {
 	Workers      int           // claims at a time
 	Timeout      time.Duration // for one attempt at one claim
 	RetryStart   time.Duration // pause after the first failure; doubled after each
-	RetryMax     time.Duration
+	RetryMax     time.Duration // also between two looks at whether pods still use a volume
+	// RaiseMounted raises the capacity of a CephFS PersistentVolume at once, also
+	// while pods use it. Otherwise it waits until none does (docs/expansion.md).
+	RaiseMounted bool
 }
 
 // Resizer watches claims and grows their volumes.
 type Resizer struct {
-	options  Options
-	client   kubernetes.Interface
-	access   Access
-	recorder record.EventRecorder
-	queue    workqueue.RateLimitingInterface
-	claims   corelisters.PersistentVolumeClaimLister
-	volumes  corelisters.PersistentVolumeLister
-	synced   []cache.InformerSynced
+	options Options
+	client  kubernetes.Interface
+	access  Access
+	told    *told
+	pods    *pods
+	stalled *stalled
+	queue   workqueue.RateLimitingInterface // of claims, and of volumes that have none any more
+	claims  corelisters.PersistentVolumeClaimLister
+	volumes corelisters.PersistentVolumeLister
+	classes storagelisters.StorageClassLister
+	synced  []cache.InformerSynced
 }
 
-// New returns a resizer that hears of claims from the informer. The caller
-// starts the informers.
+// New returns a resizer that hears of claims, volumes and classes from the
+// informers. The caller starts them.
 func New(
 	options Options, client kubernetes.Interface, access Access, recorder record.EventRecorder,
 	claims coreinformers.PersistentVolumeClaimInformer, volumes coreinformers.PersistentVolumeInformer,
+	classes storageinformers.StorageClassInformer,
 ) (*Resizer, error) {
 	limiter := workqueue.NewItemExponentialFailureRateLimiter(options.RetryStart, options.RetryMax)
 	r := &Resizer{
-		options: options, client: client, access: access, recorder: recorder,
+		options: options, client: client, access: access,
+		told:    &told{recorder: recorder},
+		pods:    &pods{client: client},
 		queue:   workqueue.NewRateLimitingQueueWithConfig(limiter, workqueue.RateLimitingQueueConfig{Name: "resize"}),
 		claims:  claims.Lister(),
 		volumes: volumes.Lister(),
-		synced:  []cache.InformerSynced{claims.Informer().HasSynced, volumes.Informer().HasSynced},
+		classes: classes.Lister(),
 	}
-	_, err := claims.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(claim any) { r.enqueue(nil, claim) },
-		UpdateFunc: r.enqueue,
-	})
-	return r, err
-}
-
-// enqueue has a claim looked at that is smaller than it asks to be. One that
-// waits after a failure waits on, unless the user has asked for another size:
-// our own marks in its status are updates too.
-func (r *Resizer) enqueue(before, after any) {
-	claim, ok := after.(*corev1.PersistentVolumeClaim)
-	if !ok || !wantsGrowth(claim) {
-		return
-	}
-	key := cache.MetaObjectToName(claim).String()
-	if old, ok := before.(*corev1.PersistentVolumeClaim); ok {
-		requested := capacity(claim.Spec.Resources.Requests)
-		if requested.Cmp(capacity(old.Spec.Resources.Requests)) != 0 {
-			r.queue.Forget(key)
+	r.stalled = &stalled{access: access, wake: r.wake}
+	for informer, handler := range map[cache.SharedIndexInformer]cache.ResourceEventHandlerFuncs{
+		claims.Informer(): {
+			AddFunc:    func(claim any) { r.claimChanged(nil, claim) },
+			UpdateFunc: r.claimChanged,
+			DeleteFunc: r.claimDeleted,
+		},
+		volumes.Informer(): {AddFunc: r.volumeChanged, UpdateFunc: func(_, pv any) { r.volumeChanged(pv) }},
+		classes.Informer(): {AddFunc: func(class any) { r.classChanged(nil, class) }, UpdateFunc: r.classChanged},
+	} {
+		registration, err := informer.AddEventHandler(handler)
+		if err != nil {
+			return nil, err
 		}
+		r.synced = append(r.synced, registration.HasSynced)
 	}
-	if r.queue.NumRequeues(key) == 0 {
-		r.queue.Add(key)
-	}
+	return r, nil
 }
 
 // Run works until the context ends, and returns when the last worker has.
@@ -105,12 +112,15 @@ func (r *Resizer) Run(ctx context.Context) {
 			}
 		})
 	}
+	workers.StartWithContext(ctx, func(ctx context.Context) {
+		wait.UntilWithContext(ctx, r.stalled.check, secretInterval)
+	})
 	<-ctx.Done()
 	r.queue.ShutDown()
 	workers.Wait()
 }
 
-// next takes one claim off the queue. It is where failures are logged.
+// next takes one name off the queue. It is where failures are logged.
 func (r *Resizer) next(ctx context.Context) bool {
 	key, shutdown := r.queue.Get()
 	if shutdown {
@@ -127,6 +137,7 @@ func (r *Resizer) next(ctx context.Context) bool {
 	switch err := r.sync(ctx, name); {
 	case err == nil:
 		r.queue.Forget(key)
+		r.stalled.remove(key.(string))
 	case apierrors.IsConflict(err):
 		r.queue.AddAfter(key, r.options.RetryStart) // somebody else wrote: start over from what stands there now
 	default:
@@ -136,40 +147,71 @@ func (r *Resizer) next(ctx context.Context) bool {
 	return true
 }
 
-// sync looks in the caches whether there is anything to do, so that claims of
-// other provisioners cost nothing, and decides on live objects.
 func (r *Resizer) sync(ctx context.Context, name cache.ObjectName) error {
-	claim, err := r.claims.PersistentVolumeClaims(name.Namespace).Get(name.Name)
-	if apierrors.IsNotFound(err) {
-		return nil
+	var err error
+	if name.Namespace == "" {
+		err = r.syncReleased(ctx, name.Name)
+	} else {
+		err = r.syncClaim(ctx, name)
 	}
-	if err != nil || !wantsGrowth(claim) {
+	if apierrors.IsNotFound(err) {
+		return nil // deleted meanwhile
+	}
+	return err
+}
+
+// syncClaim looks in the caches whether there is anything to do, so that all
+// claims that are as they should be cost nothing, and decides on live objects.
+func (r *Resizer) syncClaim(ctx context.Context, name cache.ObjectName) error {
+	claim, err := r.claims.PersistentVolumeClaims(name.Namespace).Get(name.Name)
+	if err != nil {
 		return err
 	}
 	pv, err := r.volumes.Get(claim.Spec.VolumeName)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil || !pvspec.ProvisionedBy(pv, r.options.Provisioners) {
+	if err != nil {
 		return err
 	}
-	return r.syncLive(ctx, name, pv.Name)
+	class, err := r.classes.Get(pv.Spec.StorageClassName)
+	if apierrors.IsNotFound(err) {
+		class = nil
+	} else if err != nil {
+		return err
+	}
+	var seen observation
+	step := decide(claim, pv, class, seen, r.options)
+	if step == stepLook {
+		if seen.use, err = r.pods.use(ctx, claim, r.options.RetryMax); err != nil {
+			return err
+		}
+		step = decide(claim, pv, class, seen, r.options)
+	}
+	if step == stepNothing {
+		r.lookAgain(claim, seen)
+		return nil
+	}
+	live := &run{class: class}
+	if live.claim, err = r.client.CoreV1().PersistentVolumeClaims(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{}); err != nil {
+		return err
+	}
+	if live.pv, err = r.client.CoreV1().PersistentVolumes().Get(ctx, pv.Name, metav1.GetOptions{}); err != nil {
+		return err
+	}
+	return r.converge(ctx, live)
 }
 
-func (r *Resizer) syncLive(ctx context.Context, name cache.ObjectName, volume string) error {
-	claim, err := r.client.CoreV1().PersistentVolumeClaims(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
+// syncReleased gives a volume the capacity that was put off while pods used it.
+// Now that its claim is gone nobody does, and who binds it anew must see its size.
+func (r *Resizer) syncReleased(ctx context.Context, name string) error {
+	pv, err := r.volumes.Get(name)
+	if err != nil || !isReleased(pv, r.options) {
+		return err
 	}
+	if pv, err = r.client.CoreV1().PersistentVolumes().Get(ctx, name, metav1.GetOptions{}); err != nil || !isReleased(pv, r.options) {
+		return err
+	}
+	size, err := pvspec.Postponed(pv)
 	if err != nil {
 		return err
 	}
-	pv, err := r.client.CoreV1().PersistentVolumes().Get(ctx, volume, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return r.converge(ctx, claim, pv)
+	return r.patchVolume(ctx, &run{pv: pv}, func(pv *corev1.PersistentVolume) { setCapacity(pv, size, size, false) })
 }

@@ -22,11 +22,22 @@ import (
 const gib = 1 << 30
 
 // access leads to a backend in memory.
-type access struct{ backend *cephfake.Backend }
+type access struct {
+	backend       *cephfake.Backend
+	secretVersion string
+}
 
 func (a access) Open(_ context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
 	source, err := pvspec.FromPersistentVolume(pv, nil)
 	return a.backend, source.Volume, err
+}
+
+func (a access) AdminSecret(context.Context, *corev1.PersistentVolume) (pvspec.SecretRef, error) {
+	return pvspec.SecretRef{Namespace: "kube-system", Name: "secret"}, nil
+}
+
+func (a access) SecretVersion(context.Context, pvspec.SecretRef) (string, error) {
+	return a.secretVersion, nil
 }
 
 // world is a resizer with an API server and a Ceph in memory.
@@ -43,12 +54,13 @@ func newWorld(t *testing.T, claim *corev1.PersistentVolumeClaim, pv *corev1.Pers
 	factory := informers.NewSharedInformerFactory(w.client, 0)
 	var err error
 	w.resizer, err = New(Options{Provisioners: provisioners, Workers: 1, Timeout: time.Minute, RetryStart: time.Hour, RetryMax: time.Hour},
-		w.client, access{w.backend}, w.recorder, factory.Core().V1().PersistentVolumeClaims(), factory.Core().V1().PersistentVolumes())
+		w.client, access{backend: w.backend}, w.recorder, factory.Core().V1().PersistentVolumeClaims(),
+		factory.Core().V1().PersistentVolumes(), factory.Storage().V1().StorageClasses())
 	if err != nil {
 		t.Fatal(err)
 	}
 	factory.Start(t.Context().Done())
-	factory.WaitForCacheSync(t.Context().Done())
+	cache.WaitForCacheSync(t.Context().Done(), w.resizer.synced...)
 	return w
 }
 
@@ -168,38 +180,99 @@ func (stubborn) Grow(_ context.Context, volume cephclient.Volume, _ int64) (ceph
 	return cephclient.Info{Volume: volume, SizeBytes: gib}, nil
 }
 
-func (s stubborn) Open(_ context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
-	source, err := pvspec.FromPersistentVolume(pv, nil)
-	return s, source.Volume, err
+type stubbornAccess struct{ access }
+
+func (s stubbornAccess) Open(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
+	_, volume, err := s.access.Open(ctx, pv)
+	return stubborn{s.backend}, volume, err
 }
 
 func TestGrowthThatDoesNotLastIsAFailure(t *testing.T) {
 	claim, pv := pair("2Gi", "1Gi", "1Gi")
 	w := newWorld(t, claim, pv)
-	w.resizer.access = stubborn{w.backend}
+	w.resizer.access = stubbornAccess{access{backend: w.backend}}
 	if err := w.sync(t); err == nil || !strings.Contains(err.Error(), "somebody else") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestBackOffEndsOnlyWithAnotherRequest(t *testing.T) {
-	claim, pv := pair("1Gi", "1Gi", "1Gi")
-	w := newWorld(t, claim, pv)
-	queue := w.resizer.queue
-	asked := claim.DeepCopy()
-	asked.Spec.Resources.Requests = sizes("2Gi")
-	queue.AddRateLimited("ns/data") // the growth has failed
-	marked := asked.DeepCopy()
-	markInProgress(marked)
-	w.resizer.enqueue(asked, marked)
-	if queue.Len() != 0 {
-		t.Error("our own mark ends the pause")
+func TestBackOffEndsOnlyWithWhatMayHelp(t *testing.T) {
+	claim, pv := pair("2Gi", "1Gi", "1Gi")
+	claim.Spec.StorageClassName = new(string)
+	*claim.Spec.StorageClassName = "ceph"
+	marked := claim.DeepCopy()
+	markBegun(marked, capacity(sizes("2Gi")))
+	asked := marked.DeepCopy()
+	asked.Spec.Resources.Requests = sizes("3Gi")
+	edited := class(true)
+	edited.ResourceVersion = "2"
+	other := edited.DeepCopy()
+	other.Name = "other"
+	for what, c := range map[string]struct {
+		happens func(*Resizer)
+		want    int
+	}{
+		"our own mark":          {func(r *Resizer) { r.claimChanged(claim, marked) }, 0},
+		"the volume":            {func(r *Resizer) { r.volumeChanged(pv) }, 0},
+		"resync of the class":   {func(r *Resizer) { r.classChanged(class(true), class(true)) }, 0},
+		"edit of another class": {func(r *Resizer) { r.classChanged(class(true), other) }, 0},
+		"the same secret":       {func(r *Resizer) { r.stalled.check(t.Context()) }, 0},
+		"another request":       {func(r *Resizer) { r.claimChanged(marked, asked) }, 1},
+		"the class, edited":     {func(r *Resizer) { r.classChanged(class(true), edited) }, 1},
+		"the class, made again": {func(r *Resizer) { r.classChanged(nil, edited) }, 1},
+		"the secret, edited":    {func(r *Resizer) { r.stalled.access = access{secretVersion: "2"}; r.stalled.check(t.Context()) }, 1},
+		"the claim, gone by then": {func(r *Resizer) {
+			r.claimDeleted(claim)
+			r.stalled.access = access{secretVersion: "2"}
+			r.stalled.check(t.Context())
+		}, 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t, claim.DeepCopy(), pv.DeepCopy())
+			w.backend.Fault = func(string, cephclient.Volume) error {
+				return cephclient.NewError(cephclient.ErrDenied, "grow", "", true)
+			}
+			w.resizer.queue.Add("ns/data")
+			for w.resizer.queue.Len() > 0 { // what the informers say on a start is one more name at most
+				w.resizer.next(t.Context())
+			}
+			c.happens(w.resizer)
+			if got := w.resizer.queue.Len(); got != c.want {
+				t.Errorf("%d are looked at, want %d", got, c.want)
+			}
+		})
 	}
-	other := marked.DeepCopy()
-	other.Spec.Resources.Requests = sizes("3Gi")
-	w.resizer.enqueue(marked, other)
-	if queue.Len() != 1 {
-		t.Error("another request has to wait")
+}
+
+func TestEachCauseIsToldOnce(t *testing.T) {
+	claim, pv := pair("2Gi", "1Gi", "1Gi")
+	w := newWorld(t, claim, pv)
+	w.backend.Put("x", gib)
+	fail := func(cause *cephclient.Cause) (events string) {
+		w.backend.Fault = func(string, cephclient.Volume) error { return cephclient.NewError(cause, "grow", "", true) }
+		for range 3 {
+			if err := w.sync(t); !errors.Is(err, cause) {
+				t.Fatal(err)
+			}
+			events += w.events()
+		}
+		claim, _ := w.objects(t)
+		if at := claim.Status.Conditions[0]; at.Type != corev1.PersistentVolumeClaimResizing || !strings.Contains(at.Message, cause.Error()) {
+			t.Errorf("condition %+v does not say %s", at, cause)
+		}
+		return events
+	}
+	for _, cause := range []*cephclient.Cause{cephclient.ErrTimeout, cephclient.ErrDenied} {
+		if events := fail(cause); strings.Count(events, reasonFailed) != 1 {
+			t.Errorf("three attempts told %s", events)
+		}
+	}
+	w.backend.Fault = nil
+	if err := w.sync(t); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.resizer.told.claims) > 0 {
+		t.Errorf("still remembered: %v", w.resizer.told.claims)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"ceph.example/ceph-provisioner/pvspec"
 )
 
 // annotationPreResizeCapacity tells the kubelet from which size the file system
@@ -15,28 +17,36 @@ const annotationPreResizeCapacity = "volume.alpha.kubernetes.io/pre-resize-capac
 
 func capacity(list corev1.ResourceList) resource.Quantity { return list[corev1.ResourceStorage] }
 
-// The mark functions change one state of a claim each. They are given a copy.
-// With the feature gate RecoverVolumeExpansionFailure off, the API server drops
-// the allocated resources and their statuses, so writing them is always safe.
+// The mark functions change one state of a claim each, and the others one of a
+// volume. They are given a copy. With the feature gate
+// RecoverVolumeExpansionFailure off, the API server drops the allocated resources
+// and their statuses, so writing them is always safe.
 
-func markInProgress(claim *corev1.PersistentVolumeClaim) {
+func markBegun(claim *corev1.PersistentVolumeClaim, size resource.Quantity) {
 	dropCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending) // of an earlier growth
-	setCondition(claim, corev1.PersistentVolumeClaimResizing)
+	condition(claim, corev1.PersistentVolumeClaimResizing)
 	setResourceStatus(claim, corev1.PersistentVolumeClaimControllerResizeInProgress)
-	setAllocated(claim)
+	claim.Status.AllocatedResources = with(claim.Status.AllocatedResources, size)
 }
 
-func markFailed(claim *corev1.PersistentVolumeClaim) {
-	setResourceStatus(claim, corev1.PersistentVolumeClaimControllerResizeFailed)
+// markFailed says why. Only where it is certain that the growth has not happened
+// the user may ask for less again (k8s.io/api core/v1 ClaimResourceStatus).
+func markFailed(claim *corev1.PersistentVolumeClaim, cause string, certain bool) {
+	resizing := condition(claim, corev1.PersistentVolumeClaimResizing)
+	resizing.Reason, resizing.Message = reasonFailed, cause
+	if certain {
+		setResourceStatus(claim, corev1.PersistentVolumeClaimControllerResizeFailed)
+	}
 }
 
 func markNodePending(claim *corev1.PersistentVolumeClaim) {
 	dropCondition(claim, corev1.PersistentVolumeClaimResizing)
-	setCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
+	condition(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
 	setResourceStatus(claim, corev1.PersistentVolumeClaimNodeResizePending)
-	setAllocated(claim)
+	claim.Status.AllocatedResources = with(claim.Status.AllocatedResources, capacity(claim.Spec.Resources.Requests))
 }
 
+// markFinished is given the capacity that the claim has from now on.
 func markFinished(claim *corev1.PersistentVolumeClaim, size resource.Quantity) {
 	dropCondition(claim, corev1.PersistentVolumeClaimResizing)
 	dropCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
@@ -45,12 +55,30 @@ func markFinished(claim *corev1.PersistentVolumeClaim, size resource.Quantity) {
 	delete(claim.Status.AllocatedResourceStatuses, corev1.ResourceStorage)
 }
 
-// grow gives a volume its new size, and remembers the old one where the kubelet asks for it.
-func grow(pv *corev1.PersistentVolume, size resource.Quantity, before resource.Quantity, needsNode bool) {
-	if _, remembered := pv.Annotations[annotationPreResizeCapacity]; needsNode && !remembered {
+// setCapacity gives a volume its size. If the kubelet has to grow a file system,
+// the size that this has is remembered where the kubelet asks for it.
+func setCapacity(pv *corev1.PersistentVolume, size, before resource.Quantity, needsNode bool) {
+	if _, remembered := pv.Annotations[annotationPreResizeCapacity]; needsNode && before.Cmp(size) < 0 && !remembered {
 		metav1.SetMetaDataAnnotation(&pv.ObjectMeta, annotationPreResizeCapacity, before.String())
 	}
 	pv.Spec.Capacity = with(pv.Spec.Capacity, size)
+	pvspec.DropPostponed(pv)
+}
+
+// isMarked reports whether a growth is under way, or was when somebody stopped.
+func isMarked(claim *corev1.PersistentVolumeClaim) bool {
+	_, status := claim.Status.AllocatedResourceStatuses[corev1.ResourceStorage]
+	return status || isNodePending(claim) || hasCondition(claim, corev1.PersistentVolumeClaimResizing)
+}
+
+func isNodePending(claim *corev1.PersistentVolumeClaim) bool {
+	return hasCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
+}
+
+func hasCondition(claim *corev1.PersistentVolumeClaim, kind corev1.PersistentVolumeClaimConditionType) bool {
+	return slices.ContainsFunc(claim.Status.Conditions, func(c corev1.PersistentVolumeClaimCondition) bool {
+		return c.Type == kind && c.Status == corev1.ConditionTrue
+	})
 }
 
 func with(list corev1.ResourceList, size resource.Quantity) corev1.ResourceList {
@@ -62,10 +90,6 @@ func with(list corev1.ResourceList, size resource.Quantity) corev1.ResourceList 
 	return list
 }
 
-func setAllocated(claim *corev1.PersistentVolumeClaim) {
-	claim.Status.AllocatedResources = with(claim.Status.AllocatedResources, capacity(claim.Spec.Resources.Requests))
-}
-
 func setResourceStatus(claim *corev1.PersistentVolumeClaim, status corev1.ClaimResourceStatus) {
 	if claim.Status.AllocatedResourceStatuses == nil {
 		claim.Status.AllocatedResourceStatuses = map[corev1.ResourceName]corev1.ClaimResourceStatus{}
@@ -73,16 +97,16 @@ func setResourceStatus(claim *corev1.PersistentVolumeClaim, status corev1.ClaimR
 	claim.Status.AllocatedResourceStatuses[corev1.ResourceStorage] = status
 }
 
-func setCondition(claim *corev1.PersistentVolumeClaim, kind corev1.PersistentVolumeClaimConditionType) {
-	for i := range claim.Status.Conditions {
-		if condition := &claim.Status.Conditions[i]; condition.Type == kind {
-			condition.Status = corev1.ConditionTrue
-			return
-		}
+// condition makes a condition true, and returns it.
+func condition(claim *corev1.PersistentVolumeClaim, kind corev1.PersistentVolumeClaimConditionType) *corev1.PersistentVolumeClaimCondition {
+	all := &claim.Status.Conditions
+	at := slices.IndexFunc(*all, func(c corev1.PersistentVolumeClaimCondition) bool { return c.Type == kind })
+	if at < 0 {
+		at = len(*all)
+		*all = append(*all, corev1.PersistentVolumeClaimCondition{Type: kind, LastTransitionTime: metav1.Now()})
 	}
-	claim.Status.Conditions = append(claim.Status.Conditions, corev1.PersistentVolumeClaimCondition{
-		Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now(),
-	})
+	(*all)[at].Status = corev1.ConditionTrue
+	return &(*all)[at]
 }
 
 func dropCondition(claim *corev1.PersistentVolumeClaim, kind corev1.PersistentVolumeClaimConditionType) {

@@ -59,7 +59,9 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 		Timeout:      o.timeout,
 		RetryStart:   o.retryStart,
 		RetryMax:     o.retryMax,
-	}, client, access, recorder, shared.Core().V1().PersistentVolumeClaims(), shared.Core().V1().PersistentVolumes())
+		RaiseMounted: o.raiseMounted,
+	}, client, access, recorder, shared.Core().V1().PersistentVolumeClaims(), shared.Core().V1().PersistentVolumes(),
+		shared.Storage().V1().StorageClasses())
 	return c, err
 }
 

@@ -28,6 +28,7 @@ type options struct {
 	timeout            time.Duration
 	retryStart         time.Duration
 	retryMax           time.Duration
+	raiseMounted       bool
 
 	version bool
 }
@@ -91,6 +92,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.DurationVar(&o.timeout, "timeout", defaultTimeout, "for one attempt at one volume")
 	flags.DurationVar(&o.retryStart, "retry-interval-start", defaultRetryStart, "pause after a first failure; doubled after each")
 	flags.DurationVar(&o.retryMax, "retry-interval-max", defaultRetryMax, "longest pause after a failure")
+	flags.BoolVar(&o.raiseMounted, "raise-mounted-cephfs-volumes", false, "raise the capacity of a CephFS PersistentVolume also while pods use it: kubelets up to 1.30 then log ten lines a second for each of these pods, until they start anew")
 	flags.BoolVar(&o.version, "version", false, "print the version and end")
 }
 
