@@ -68,9 +68,9 @@ func TestClaimDeletedWhileItsVolumeIsBeingMade(t *testing.T) {
 	for _, claim := range claims {
 		// An attempt may have been under way when the claim went. Only when one has
 		// failed since then does it show that the claim is not forgotten.
-		before := s.failures(t.Context(), claim)
-		s.eventually("another attempt fails", func(ctx context.Context) error {
-			if s.failures(ctx, claim) == before {
+		before := s.told(claim, "ProvisioningFailed")
+		s.eventually("another attempt fails", func(context.Context) error {
+			if s.told(claim, "ProvisioningFailed") == before {
 				return fmt.Errorf("%d have", before)
 			}
 			return nil
@@ -88,19 +88,4 @@ func TestClaimDeletedWhileItsVolumeIsBeingMade(t *testing.T) {
 		s.gone(pv)
 		s.traceless(ceph, claim)
 	}
-}
-
-// failures is how many attempts to make a claim's volume have failed.
-func (s *scene) failures(ctx context.Context, claim *corev1.PersistentVolumeClaim) (count int32) {
-	s.t.Helper()
-	told, err := events(ctx, claim.UID)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, event := range told {
-		if event.Reason == "ProvisioningFailed" {
-			count += event.Count
-		}
-	}
-	return count
 }

@@ -69,9 +69,9 @@ func (s *scene) node() string {
 	return node.Name
 }
 
-// pod makes a pod that uses a claim, and deletes it at the end of the test: no
-// kubelet would.
-func (s *scene) pod(claim *corev1.PersistentVolumeClaim) {
+// pod makes a pod that uses a claim, and deletes it when it is told to, or at the
+// end of the test: no kubelet would.
+func (s *scene) pod(claim *corev1.PersistentVolumeClaim) (remove func()) {
 	s.t.Helper()
 	pods := suite.client.CoreV1().Pods(s.namespace)
 	pod := &corev1.Pod{
@@ -93,10 +93,13 @@ func (s *scene) pod(claim *corev1.PersistentVolumeClaim) {
 		}
 		return err // until its default service account is there
 	})
-	s.t.Cleanup(func() {
+	remove = func() {
 		now := int64(0)
-		if err := pods.Delete(context.Background(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+		err := pods.Delete(context.Background(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &now})
+		if err != nil && !apierrors.IsNotFound(err) {
 			s.t.Error(err)
 		}
-	})
+	}
+	s.t.Cleanup(remove)
+	return remove
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,16 +24,15 @@ func (s *scene) grown(claim *corev1.PersistentVolumeClaim, volume string, wantBy
 	})
 }
 
-// finished waits until a claim has one of the capacities, and nothing to be done
-// any more.
-func (s *scene) finished(claim *corev1.PersistentVolumeClaim, wantBytes ...int64) {
+// finished waits until a claim has a capacity, and nothing to be done any more.
+func (s *scene) finished(claim *corev1.PersistentVolumeClaim, wantBytes int64) {
 	s.t.Helper()
 	s.eventually(fmt.Sprintf("claim %s has %d bytes", claim.Name, wantBytes), func(ctx context.Context) error {
 		now, err := getClaim(ctx, claim)
 		if err != nil {
 			return err
 		}
-		if got := now.Status.Capacity.Storage().Value(); !slices.Contains(wantBytes, got) || len(now.Status.Conditions) > 0 {
+		if got := now.Status.Capacity.Storage().Value(); got != wantBytes || len(now.Status.Conditions) > 0 {
 			return fmt.Errorf("it has %d and conditions %v", got, now.Status.Conditions)
 		}
 		return nil
@@ -60,6 +58,38 @@ func (s *scene) nodePending(claim *corev1.PersistentVolumeClaim, wantBytes int64
 	})
 }
 
+// wantImage and wantQuota hold a claim's volume against the size it must have.
+func (c *cephCluster) wantImage(t *testing.T, claim *corev1.PersistentVolumeClaim, wantBytes int64) {
+	t.Helper()
+	if got := c.image(t, imageSpec(claim)).SizeBytes; got != wantBytes {
+		t.Errorf("the image of claim %s has %d bytes, want %d", claim.Name, got, wantBytes)
+	}
+}
+
+func (c *cephCluster) wantQuota(t *testing.T, claim *corev1.PersistentVolumeClaim, wantBytes int64) {
+	t.Helper()
+	if got := c.subvolume(t, defaultGroup, volumeName(claim)).QuotaBytes; got != quota(wantBytes) {
+		t.Errorf("the quota of claim %s is %d, want %d", claim.Name, got, wantBytes)
+	}
+}
+
+// wantResourceStatus looks at what only clusters with the feature gate
+// RecoverVolumeExpansionFailure keep.
+func (s *scene) wantResourceStatus(claim *corev1.PersistentVolumeClaim, want corev1.ClaimResourceStatus, wantAllocated int64) {
+	s.t.Helper()
+	now, err := getClaim(s.t.Context(), claim)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	got, allocated := now.Status.AllocatedResourceStatuses[corev1.ResourceStorage], now.Status.AllocatedResources[corev1.ResourceStorage]
+	if !suite.recovers {
+		want, wantAllocated = "", 0
+	}
+	if got != want || allocated.Value() != wantAllocated {
+		s.t.Errorf("claim %s has resource status %q of %d bytes, want %q of %d", claim.Name, got, allocated.Value(), want, wantAllocated)
+	}
+}
+
 func TestExpandRBD(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
@@ -69,10 +99,9 @@ func TestExpandRBD(t *testing.T) {
 	s.request(claim, "2Gi")
 	s.grown(claim, pv.Name, 2<<30)
 	s.nodePending(claim, 1<<30)
+	s.wantResourceStatus(claim, corev1.PersistentVolumeClaimNodeResizePending, 2<<30)
 	s.event(claim, "FileSystemResizeRequired")
-	if got := ceph.image(t, imageSpec(claim)).SizeBytes; got != 2<<30 {
-		t.Errorf("the image has %d bytes, want %d", got, 2<<30)
-	}
+	ceph.wantImage(t, claim, 2<<30)
 }
 
 func TestExpandRBDBlock(t *testing.T) {
@@ -84,11 +113,9 @@ func TestExpandRBDBlock(t *testing.T) {
 	const requested, rounded = 1500000000, 1431 << 20 // to MiB
 	s.request(claim, strconv.Itoa(requested))
 	s.grown(claim, pv.Name, rounded)
-	// kube-controller-manager writes what was asked for if it comes first.
-	s.finished(claim, rounded, requested)
-	if got := ceph.image(t, imageSpec(claim)).SizeBytes; got != rounded {
-		t.Errorf("the image has %d bytes, want %d", got, rounded)
-	}
+	s.finished(claim, rounded) // also if kube-controller-manager comes first, which writes what was asked for
+	s.wantResourceStatus(claim, "", rounded)
+	ceph.wantImage(t, claim, rounded)
 }
 
 func TestExpandCephFS(t *testing.T) {
@@ -101,9 +128,13 @@ func TestExpandCephFS(t *testing.T) {
 	s.request(claim, strconv.Itoa(odd))
 	s.finished(claim, odd)
 	s.grown(claim, pv.Name, odd)
+	s.wantResourceStatus(claim, "", odd)
 	s.event(claim, "VolumeResizeSuccessful", pv.Name)
-	if got := ceph.subvolume(t, defaultGroup, volumeName(claim)).QuotaBytes; got != odd {
-		t.Errorf("the quota is %d, want %d", got, odd)
+	ceph.wantQuota(t, claim, odd)
+	for reason, want := range map[string]int32{"Resizing": 1, "VolumeResizeSuccessful": 1, "VolumeResizeFailed": 0} {
+		if got := s.told(claim, reason); got != want {
+			t.Errorf("%s was told %d times, want %d", reason, got, want)
+		}
 	}
 }
 
@@ -134,12 +165,8 @@ func TestExpandTwiceInARow(t *testing.T) {
 	s.nodePending(rbd, 1<<30)
 	s.grown(cephfs, cephfsPV.Name, 3<<30)
 	s.finished(cephfs, 3<<30)
-	if got := ceph.image(t, imageSpec(rbd)).SizeBytes; got != 3<<30 {
-		t.Errorf("the image has %d bytes, want %d", got, 3<<30)
-	}
-	if got := ceph.subvolume(t, defaultGroup, volumeName(cephfs)).QuotaBytes; got != 3<<30 {
-		t.Errorf("the quota is %d, want %d", got, 3<<30)
-	}
+	ceph.wantImage(t, rbd, 3<<30)
+	ceph.wantQuota(t, cephfs, 3<<30)
 }
 
 // A volume carries what its growth needs. The API server takes no edit once the
@@ -191,12 +218,8 @@ func TestExpandNeverShrinks(t *testing.T) {
 	s.nodePending(rbd, 1<<30)
 	s.grown(cephfs, cephfsPV.Name, 3<<30)
 	s.finished(cephfs, 3<<30)
-	if got := ceph.image(t, imageSpec(rbd)).SizeBytes; got != 3<<30 {
-		t.Errorf("the image has %d bytes, want %d as before", got, 3<<30)
-	}
-	if got := ceph.subvolume(t, defaultGroup, volumeName(cephfs)).QuotaBytes; got != 3<<30 {
-		t.Errorf("the quota is %d, want %d as before", got, 3<<30)
-	}
+	ceph.wantImage(t, rbd, 3<<30)
+	ceph.wantQuota(t, cephfs, 3<<30)
 }
 
 // Claims cannot be shrunk: that is the API server's rule, which the controller

@@ -139,6 +139,9 @@ func TestRefuseCephFS(t *testing.T) {
 	}
 }
 
+// wrongKey is nobody's, but of the right form.
+const wrongKey = "AQBgFQRmAAAAABAAAAAAAAAAAAAAAAAAAAAAAA=="
+
 // Secrets that are there but hold no usable key.
 func TestRefuseSecrets(t *testing.T) {
 	t.Parallel()
@@ -147,7 +150,6 @@ func TestRefuseSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const wrongKey = "AQBgFQRmAAAAABAAAAAAAAAAAAAAAAAAAAAAAA==" // of the right form
 	tests := map[string]struct {
 		role    string // admin or user
 		entries map[string]string
@@ -218,12 +220,16 @@ func TestRefusedClaimsAreServedWhenTheCauseIsGone(t *testing.T) {
 	})
 }
 
+func rbdAdminCaps(pool string) []string {
+	return []string{"mon", "profile rbd", "mgr", "profile rbd pool=" + pool, "osd", "profile rbd pool=" + pool}
+}
+
 // poolAdmin makes an identity for a pool of the test's own, which may not exist
 // yet, and a secret of the same name.
 func (s *scene) poolAdmin(ceph *cephCluster, pool string) (id string) {
 	s.t.Helper()
 	id = "admin-of-" + pool
-	ceph.run(s.t, "ceph", "auth", "get-or-create", "client."+id, "mon", "profile rbd", "mgr", "profile rbd pool="+pool, "osd", "profile rbd pool="+pool)
+	ceph.run(s.t, "ceph", append([]string{"auth", "get-or-create", "client." + id}, rbdAdminCaps(pool)...)...)
 	key, err := ceph.key(s.t.Context(), id)
 	if err != nil {
 		s.t.Fatal(err)

@@ -158,6 +158,21 @@ func (s *scene) event(about metav1.Object, reason string, parts ...string) (mess
 	return message
 }
 
+// told is how often something has been told about an object.
+func (s *scene) told(about metav1.Object, reason string) (count int32) {
+	s.t.Helper()
+	all, err := events(s.t.Context(), about.GetUID())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, event := range all {
+		if event.Reason == reason {
+			count += event.Count
+		}
+	}
+	return count
+}
+
 func containsAll(text string, parts []string) bool {
 	for _, part := range parts {
 		if !strings.Contains(text, part) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"k8s.io/client-go/kubernetes"
@@ -20,6 +21,7 @@ var suite environment
 // environment is the clusters, and the controller that serves them.
 type environment struct {
 	cluster    *localcluster.Cluster
+	recovers   bool   // with the feature gate RecoverVolumeExpansionFailure
 	owned      bool   // the cluster was started for this run
 	dir        string // for this run's files; removed with the cluster
 	client     kubernetes.Interface
@@ -56,9 +58,15 @@ func (e *environment) setUp(ctx context.Context) error {
 	return err
 }
 
+// gatesVariable names the feature gates that Kubernetes runs with: the growth of
+// volumes has to work with RecoverVolumeExpansionFailure off and on.
+const gatesVariable = "E2E_FEATURE_GATES"
+
 // findCluster takes the developer's running cluster, or starts one that ends
 // with this process however it dies.
 func (e *environment) findCluster(ctx context.Context) error {
+	gates := os.Getenv(gatesVariable)
+	e.recovers = strings.Contains(gates, "RecoverVolumeExpansionFailure=true")
 	if dir := os.Getenv("LOCALCLUSTER_DIR"); dir != "" {
 		description, err := localcluster.Load(dir)
 		if err != nil {
@@ -69,6 +77,7 @@ func (e *environment) findCluster(ctx context.Context) error {
 	}
 	options := localcluster.DefaultOptions()
 	options.CephClusters = 2
+	options.FeatureGates = gates
 	options.ControllerManagerQPS = controllerManagerQPS
 	options.Progress = os.Stderr
 	cluster, err := localcluster.Start(ctx, options)

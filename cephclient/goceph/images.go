@@ -144,6 +144,11 @@ func withPool(conn *rados.Conn, op operation, pool string, f func(*rados.IOConte
 		return err
 	}
 	defer ioctx.Destroy()
+	// A full pool then answers that it is, rather than never, and what needs no
+	// space, such as deletion, works.
+	if err := ioctx.SetPoolFullTry(); err != nil {
+		return err
+	}
 	return f(ioctx)
 }
 

@@ -1,0 +1,172 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// fault is something that keeps volumes from growing, and what users are told.
+type fault struct {
+	happen func(*failing)
+	mend   func(*failing)
+	want   []string
+}
+
+// failing is a volume of a test's own, with an admin identity of its own.
+type failing struct {
+	*scene
+	ceph  *cephCluster
+	claim *corev1.PersistentVolumeClaim
+	id    string // also the secret's name
+	pool  string // empty for CephFS
+}
+
+func (f *failing) image() string { return f.pool + "/" + volumeName(f.claim) }
+
+// rekey gives the identity another key and caps, which its connections do not have.
+func (f *failing) rekey(caps ...string) {
+	f.t.Helper()
+	f.ceph.run(f.t, "ceph", "auth", "rm", "client."+f.id)
+	f.ceph.run(f.t, "ceph", append([]string{"auth", "get-or-create", "client." + f.id}, caps...)...)
+}
+
+// publish puts the identity's present key into its secret.
+func (f *failing) publish() {
+	f.t.Helper()
+	key, err := f.ceph.key(f.t.Context(), f.id)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.secret(f.id, map[string]string{"key": key})
+}
+
+// caps are those that the documentation lists for the identity's work.
+func (f *failing) caps() (args []string) {
+	f.t.Helper()
+	if f.pool != "" {
+		return rbdAdminCaps(f.pool)
+	}
+	var identities []struct{ Caps map[string]string }
+	if err := f.ceph.read(f.t.Context(), &identities, "ceph", "auth", "get", "client."+cephfsAdminID); err != nil {
+		f.t.Fatal(err)
+	}
+	for daemon, caps := range identities[0].Caps {
+		args = append(args, daemon, caps)
+	}
+	return args
+}
+
+// faultsOfBoth happen to images and subvolumes alike.
+func faultsOfBoth() map[string]fault {
+	return map[string]fault{
+		"secret missing": {
+			happen: func(f *failing) { f.deleteSecret(f.id) },
+			mend:   func(f *failing) { f.publish() },
+			want:   []string{"does not exist", "create it"},
+		},
+		"secret outdated": {
+			happen: func(f *failing) { f.rekey(f.caps()...); f.secret(f.id, map[string]string{"key": wrongKey}) },
+			mend:   func(f *failing) { f.publish() },
+			want:   []string{"refuses this identity or key", "ceph auth"},
+		},
+		"caps too small": {
+			happen: func(f *failing) { f.rekey("mon", "allow r"); f.publish() },
+			mend:   func(f *failing) { f.rekey(f.caps()...); f.publish() },
+			want:   []string{"permission denied", "docs/ceph-identities.md"},
+		},
+	}
+}
+
+func TestExpandRBDFails(t *testing.T) {
+	t.Parallel()
+	faults := faultsOfBoth()
+	faults["image missing"] = fault{
+		happen: func(f *failing) { f.ceph.run(f.t, "rbd", "rename", f.image(), f.pool+"/away") },
+		mend:   func(f *failing) { f.ceph.run(f.t, "rbd", "rename", f.pool+"/away", f.image()) },
+		want:   []string{"not found", "restore it, or delete the claim"},
+	}
+	for state, fault := range faults {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			s, ceph := newScene(t), suite.ceph[0]
+			f := &failing{scene: s, ceph: ceph, pool: s.namespace}
+			f.id = s.poolAdmin(ceph, f.pool)
+			ceph.run(t, "ceph", "osd", "pool", "create", f.pool)
+			ceph.run(t, "rbd", "pool", "init", f.pool)
+			var pv *corev1.PersistentVolume
+			f.claim, pv = s.made(s.rbdClass(ceph, with("pool", f.pool), with("adminId", f.id),
+				with("adminSecretNamespace", s.namespace), with("adminSecretName", f.id)), "1Gi")
+
+			asked := f.suffer(fault)
+			s.grown(f.claim, pv.Name, asked)
+			s.nodePending(f.claim, 1<<30)
+			if got := ceph.image(t, f.image()).SizeBytes; got != asked {
+				t.Errorf("the image has %d bytes, want %d", got, asked)
+			}
+			s.deleteClaim(f.claim)
+			s.gone(pv.Name)
+			ceph.run(t, "ceph", "osd", "pool", "rm", f.pool, f.pool, "--yes-i-really-really-mean-it")
+			ceph.run(t, "ceph", "auth", "rm", "client."+f.id)
+		})
+	}
+}
+
+func TestExpandCephFSFails(t *testing.T) {
+	t.Parallel()
+	for state, fault := range faultsOfBoth() {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			s, ceph := newScene(t), suite.ceph[0]
+			f := &failing{scene: s, ceph: ceph, id: "admin-of-" + s.namespace}
+			ceph.run(t, "ceph", append([]string{"auth", "get-or-create", "client." + f.id}, f.caps()...)...)
+			f.publish()
+			var pv *corev1.PersistentVolume
+			f.claim, pv = s.made(s.cephfsClass(ceph, with("adminId", f.id),
+				with("adminSecretNamespace", s.namespace), with("adminSecretName", f.id)), "1Gi")
+
+			asked := f.suffer(fault)
+			s.finished(f.claim, asked)
+			s.settled(pv.Name, asked)
+			ceph.wantQuota(t, f.claim, asked)
+			s.deleteClaim(f.claim)
+			s.gone(pv.Name)
+			ceph.run(t, "ceph", "auth", "rm", "client."+f.id)
+		})
+	}
+}
+
+// suffer asks for 2 GiB while something is wrong, gives that up for less where
+// the API server allows it, and mends it. It returns what is asked for then.
+func (f *failing) suffer(fault fault) (asked int64) {
+	f.t.Helper()
+	fault.happen(f)
+	f.request(f.claim, "2Gi")
+	message := f.event(f.claim, "VolumeResizeFailed", fault.want...)
+	f.eventually("the claim says why it does not grow", func(ctx context.Context) error {
+		now, err := getClaim(ctx, f.claim)
+		if err != nil {
+			return err
+		}
+		for _, condition := range now.Status.Conditions {
+			if condition.Type == corev1.PersistentVolumeClaimResizing && condition.Message == message {
+				return nil
+			}
+		}
+		return fmt.Errorf("its conditions are %v", now.Status.Conditions)
+	})
+	asked = 2 << 30
+	if suite.recovers {
+		asked = 1536 << 20
+		f.request(f.claim, strconv.FormatInt(asked, 10))
+	}
+	if strings.Contains(message, "\n") {
+		f.t.Errorf("more than a sentence: %q", message)
+	}
+	fault.mend(f)
+	return asked
+}

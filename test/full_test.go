@@ -1,0 +1,63 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// In a full pool no image can be made, which is told; those that are there grow,
+// as that takes no space, and can be deleted, which gives space back. What was
+// half made is gone when the pool has room again.
+func TestFullPool(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	s := newScene(t)
+	pool := s.namespace
+	id := s.poolAdmin(ceph, pool)
+	ceph.run(t, "ceph", "osd", "pool", "create", pool)
+	ceph.run(t, "rbd", "pool", "init", pool)
+	class := s.rbdClass(ceph, with("pool", pool), with("adminId", id), with("adminSecretNamespace", s.namespace), with("adminSecretName", id))
+	claim, pv := s.made(class, "1Gi")
+	ceph.run(t, "ceph", "osd", "pool", "set-quota", pool, "max_objects", "1")
+	s.full(ceph, pool)
+
+	refused := s.claim(class, "1Gi")
+	s.event(refused, "ProvisioningFailed", "no space or quota exceeded", "raise the pool's quota")
+	s.request(claim, "2Gi")
+	s.grown(claim, pv.Name, 2<<30)
+	s.deleteClaim(claim)
+	s.gone(pv.Name)
+	s.deleteClaim(refused)
+	s.eventually("the claim is gone", claimIsGone(refused))
+	ceph.run(t, "ceph", "osd", "pool", "set-quota", pool, "max_objects", "0")
+	s.eventuallyIn(t.Context(), toolInterval, patience, "the pool is empty", func(context.Context) error {
+		if left := strings.Fields(ceph.run(t, "rbd", "ls", pool)); len(left) > 0 {
+			return fmt.Errorf("it has images %v", left)
+		}
+		return nil
+	})
+	ceph.run(t, "ceph", "osd", "pool", "rm", pool, pool, "--yes-i-really-really-mean-it")
+	ceph.run(t, "ceph", "auth", "rm", "client."+id)
+}
+
+// full waits until Ceph takes a pool for full.
+func (s *scene) full(ceph *cephCluster, name string) {
+	s.t.Helper()
+	s.eventuallyIn(s.t.Context(), toolInterval, patience, "pool "+name+" is full", func(ctx context.Context) error {
+		var pools []struct {
+			Name  string `json:"pool_name"`
+			Flags string `json:"flags_names"`
+		}
+		if err := ceph.read(ctx, &pools, "ceph", "osd", "pool", "ls", "detail"); err != nil {
+			return err
+		}
+		for _, pool := range pools {
+			if pool.Name == name && strings.Contains(pool.Flags, "full") {
+				return nil
+			}
+		}
+		return fmt.Errorf("pools: %v", pools)
+	})
+}
