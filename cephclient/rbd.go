@@ -17,6 +17,9 @@ type ImageInfo struct {
 	ObjectSizeBytes int64
 	Watchers        []string // addresses of the clients that have it mapped or open
 	Snapshots       []string
+	// LostHolders have the image's exclusive lock, but do not watch it any more:
+	// they have crashed, or are cut off and may come back.
+	LostHolders []string
 }
 
 // ImageStore is what the policy for RBD needs of librbd. Calls end by their
@@ -73,6 +76,14 @@ func (b rbdBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (I
 	sizeBytes, err = imageSize(volume, sizeBytes, image.ObjectSizeBytes)
 	if err != nil || image.SizeBytes >= sizeBytes {
 		return Info{Volume: volume, SizeBytes: image.SizeBytes}, err
+	}
+	if len(image.LostHolders) > 0 {
+		// Growing would take the lock away, with a late write of theirs still to come.
+		return Info{}, &Error{
+			Cause: ErrInUse, Op: "grow " + volume.String(),
+			Detail: "locked by " + strings.Join(image.LostHolders, ", ") + ", which does not answer",
+			Remedy: "it grows when that node is back, or when a pod elsewhere has taken it over; it is tried again by itself",
+		}
 	}
 	if err := b.images.Grow(ctx, volume, sizeBytes); err != nil {
 		return Info{}, err

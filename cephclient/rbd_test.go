@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"ceph.example/ceph-provisioner/cephclient"
@@ -137,6 +138,11 @@ func TestRBDGrow(t *testing.T) {
 				t.Errorf("got %d, stored %d, %v; want %d", info.SizeBytes, store.images["x"].SizeBytes, err, c.want)
 			}
 		})
+	}
+	lost := newImageStore()
+	lost.images["x"] = cephclient.ImageInfo{SizeBytes: gib, LostHolders: []string{"client.7 at 10.0.0.9:0"}}
+	if _, err := cephclient.NewRBD(lost).Grow(context.Background(), image, 2*gib); !errors.Is(err, cephclient.ErrInUse) || !strings.Contains(err.Error(), "10.0.0.9") {
+		t.Errorf("growing an image whose holder is lost: %v", err)
 	}
 	if _, err := cephclient.NewRBD(newImageStore()).Grow(context.Background(), image, gib); !errors.Is(err, cephclient.ErrNotFound) {
 		t.Errorf("growing an absent image: %v", err)

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
-// In a full pool no image can be made, which is told; those that are there grow,
-// as that takes no space, and can be deleted, which gives space back. What was
-// half made is gone when the pool has room again.
+// In a full pool no image can be made or deleted, which is told; those that are
+// there grow, as that takes no space. When the pool has room again all goes on.
 func TestFullPool(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
@@ -28,11 +28,15 @@ func TestFullPool(t *testing.T) {
 	s.request(claim, "2Gi")
 	s.grown(claim, pv.Name, 2<<30)
 	s.deleteClaim(claim)
-	s.gone(pv.Name)
+	s.event(pv, "VolumeFailedDelete", "no space or quota exceeded", "raise the pool's quota")
 	s.deleteClaim(refused)
 	s.eventually("the claim is gone", claimIsGone(refused))
+	if _, err := getVolume(t.Context(), pv.Name); err != nil {
+		t.Errorf("the volume has gone before its image: %v", err)
+	}
 	ceph.run(t, "ceph", "osd", "pool", "set-quota", pool, "max_objects", "0")
-	s.eventuallyIn(t.Context(), toolInterval, patience, "the pool is empty", func(context.Context) error {
+	s.gone(pv.Name)
+	s.eventuallyIn(t.Context(), toolInterval, 20*time.Second, "the pool is empty", func(context.Context) error {
 		if left := strings.Fields(ceph.run(t, "rbd", "ls", pool)); len(left) > 0 {
 			return fmt.Errorf("it has images %v", left)
 		}

@@ -145,6 +145,13 @@ func (s *scene) onImage(pv *corev1.PersistentVolume, action string, args ...stri
 // the test.
 func (s *scene) holdImage(pv *corev1.PersistentVolume) (release func()) {
 	s.t.Helper()
+	release, _ = s.heldImage(pv)
+	return release
+}
+
+// heldImage also returns what makes the node crash.
+func (s *scene) heldImage(pv *corev1.PersistentVolume) (release, crash func()) {
+	s.t.Helper()
 	holder := child(s.nodeEnv(pv), debianPython, "testdata/image.py", "hold", pv.Spec.RBD.RBDImage)
 	stdin, err := holder.StdinPipe()
 	if err != nil {
@@ -165,5 +172,11 @@ func (s *scene) holdImage(pv *corev1.PersistentVolume) (release func()) {
 	if line, _ := bufio.NewReader(stdout).ReadString('\n'); line != "held\n" {
 		s.t.Fatalf("the image was not opened: %q", line)
 	}
-	return release
+	crash = func() {
+		if err := holder.Process.Kill(); err != nil {
+			s.t.Error(err)
+		}
+		release()
+	}
+	return release, crash
 }

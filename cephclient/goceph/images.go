@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
+	"strings"
 
 	"github.com/ceph/go-ceph/rados"
 	"github.com/ceph/go-ceph/rbd"
@@ -76,6 +78,10 @@ func (i images) Image(ctx context.Context, volume cephclient.Volume) (cephclient
 	})
 }
 
+// exclusiveLockTag tells the lock of the feature exclusive-lock from those that
+// people set (librbd's ManagedLock).
+const exclusiveLockTag = "internal"
+
 func describe(image *rbd.Image) (cephclient.ImageInfo, error) {
 	stat, err := image.Stat()
 	if err != nil {
@@ -89,7 +95,17 @@ func describe(image *rbd.Image) (cephclient.ImageInfo, error) {
 	if err != nil {
 		return cephclient.ImageInfo{}, err
 	}
+	tag, lockers, err := image.ListLockers()
+	if err != nil {
+		return cephclient.ImageInfo{}, err
+	}
 	info := cephclient.ImageInfo{SizeBytes: int64(stat.Size), ObjectSizeBytes: int64(stat.Obj_size)}
+	for _, locker := range lockers {
+		watches := func(w rbd.ImageWatcher) bool { return locker.Client == fmt.Sprintf("client.%d", w.Id) }
+		if strings.TrimRight(tag, "\x00") == exclusiveLockTag && !slices.ContainsFunc(watchers, watches) {
+			info.LostHolders = append(info.LostHolders, locker.Client+" at "+locker.Addr)
+		}
+	}
 	for _, watcher := range watchers {
 		info.Watchers = append(info.Watchers, fmt.Sprintf("client.%d at %s", watcher.Id, watcher.Addr))
 	}

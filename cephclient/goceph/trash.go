@@ -44,10 +44,26 @@ func (i images) moveToTrash(ctx context.Context, volume cephclient.Volume) ([]st
 			if ids, err = inTrash(ioctx, volume.Name); err != nil {
 				return err
 			}
-			return unlessAbsent(rbd.RemoveImage(ioctx, volume.Name))
+			if err := unlessAbsent(rbd.RemoveImage(ioctx, volume.Name)); err != nil {
+				return err
+			}
+			return wantAbsent(ioctx, op, volume.Name)
 		})
 		return ids, err
 	})
+}
+
+// wantAbsent finds images of which librbd says "not found" because a full pool
+// takes no entry of the trash (16.2).
+func wantAbsent(ioctx *rados.IOContext, op operation, name string) error {
+	switch _, err := ioctx.Stat("rbd_id." + name); {
+	case err == nil:
+		return cephclient.NewError(cephclient.ErrNoSpace, op.name, "the pool takes no entry of the trash", true)
+	case causeOf(err) == cephclient.ErrNotFound:
+		return nil
+	default:
+		return err
+	}
 }
 
 func trash(ioctx *rados.IOContext, name string) (id string, err error) {

@@ -1,6 +1,7 @@
 """Uses one RBD image as a node would, through librbd, without ceph.conf.
 
-image.py hold IMAGE               open it, print "held", close it when stdin ends
+image.py hold IMAGE               open and write to it, which takes its lock, print
+                                  "held", close it when stdin ends
 image.py write IMAGE OFFSET TEXT  write and flush
 image.py read IMAGE OFFSET LENGTH print what is there
 
@@ -21,6 +22,8 @@ def main():
         with cluster.open_ioctx(os.environ["POOL"]) as ioctx:
             with rbd.Image(ioctx, name) as image:
                 if action == "hold":
+                    image.write(b"held", 0)
+                    image.flush()
                     print("held", flush=True)
                     sys.stdin.read()
                 elif action == "write":
