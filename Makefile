@@ -10,6 +10,9 @@ gotestsum = $(tool) gotestsum --format $(1) --format-hide-empty-pkg --
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
+e2e_tests = CEPH_PROVISIONER_BIN=$(CURDIR)/bin/ceph-provisioner LOCALCLUSTER_BIN=$(CURDIR)/bin/localcluster \
+	$(call gotestsum,testname) -count=1 -timeout=45m $(1) $(e2e_package)
+
 # Where Ceph is linked, or a real cluster is needed; all other packages build without cgo.
 e2e_package = ./test/...
 
@@ -40,9 +43,9 @@ localcluster: deps ## build bin/localcluster and the Kubernetes control plane (m
 unit: deps ## unit tests, with the race detector
 	$(call gotestsum,pkgname) -race -count=1 $$($(go) list ./... | grep -v /test)
 
-e2e: build localcluster ## end-to-end tests on a real local Ceph and Kubernetes
-	CEPH_PROVISIONER_BIN=$(CURDIR)/bin/ceph-provisioner LOCALCLUSTER_BIN=$(CURDIR)/bin/localcluster \
-		$(call gotestsum,testname) -count=1 -timeout=45m $(e2e_package)
+e2e: build localcluster ## end-to-end tests on a real local Ceph and Kubernetes, growth with its feature gate off and on
+	$(call e2e_tests)
+	E2E_FEATURE_GATES=RecoverVolumeExpansionFailure=true $(call e2e_tests,-run=TestExpand)
 
 verify: deps localcluster ## format, vet, staticcheck, import rules, builds without cgo, manifests, links of the documentation
 	hack/verify/code.sh

@@ -2,19 +2,24 @@ package pvspec
 
 import (
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// annotationPostponedCapacity is on a CephFS volume that has grown while pods use
-// it: the spec.capacity that it gets when none does any more.
-const annotationPostponedCapacity = "ceph.example/postponed-capacity"
+// Annotations of a CephFS volume that has grown while pods use it.
+const (
+	annotationPostponedCapacity = "ceph.example/postponed-capacity" // the spec.capacity that it gets later
+	annotationPostponedSince    = "ceph.example/postponed-since"    // pods that started before are waited for; RFC 3339
+)
 
-// Postpone notes on a PV which capacity it is to have later.
-func Postpone(pv *corev1.PersistentVolume, size resource.Quantity) {
+// Postpone notes on a PV which capacity it is to have when the pods are gone that
+// have started until now.
+func Postpone(pv *corev1.PersistentVolume, size resource.Quantity, now time.Time) {
 	metav1.SetMetaDataAnnotation(&pv.ObjectMeta, annotationPostponedCapacity, size.String())
+	metav1.SetMetaDataAnnotation(&pv.ObjectMeta, annotationPostponedSince, now.UTC().Format(time.RFC3339))
 }
 
 // IsPostponed reports whether a PV carries such a note.
@@ -38,5 +43,17 @@ func Postponed(pv *corev1.PersistentVolume) (resource.Quantity, error) {
 	return size, nil
 }
 
+// PostponedSince returns when it was noted; the zero time if it is not known.
+func PostponedSince(pv *corev1.PersistentVolume) time.Time {
+	since, err := time.Parse(time.RFC3339, pv.Annotations[annotationPostponedSince])
+	if err != nil {
+		return time.Time{}
+	}
+	return since
+}
+
 // DropPostponed removes the note.
-func DropPostponed(pv *corev1.PersistentVolume) { delete(pv.Annotations, annotationPostponedCapacity) }
+func DropPostponed(pv *corev1.PersistentVolume) {
+	delete(pv.Annotations, annotationPostponedCapacity)
+	delete(pv.Annotations, annotationPostponedSince)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -67,9 +68,9 @@ func (r *Resizer) perform(ctx context.Context, run *run, step step) (err error) 
 	case stepFinish:
 		return r.finish(ctx, run)
 	case stepLook:
-		run.seen.use, err = r.pods.use(ctx, run.claim, now)
+		run.seen.use, err = r.pods.use(ctx, run.claim, run.pv, capacity(run.claim.Status.Capacity), now)
 	case stepPostpone:
-		err = r.patchVolume(ctx, run, func(pv *corev1.PersistentVolume) { pvspec.Postpone(pv, *run.seen.size) })
+		err = r.patchVolume(ctx, run, func(pv *corev1.PersistentVolume) { pvspec.Postpone(pv, *run.seen.size, time.Now()) })
 	}
 	return err
 }

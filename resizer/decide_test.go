@@ -2,6 +2,7 @@ package resizer
 
 import (
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -70,7 +71,7 @@ func begun(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {
 
 func postponed(size string) change {
 	return func(_ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
-		pvspec.Postpone(pv, resource.MustParse(size))
+		pvspec.Postpone(pv, resource.MustParse(size), time.Now())
 	}
 }
 
@@ -139,6 +140,7 @@ func TestDecide(t *testing.T) {
 		"CephFS: put off, no pod any more":             {"2Gi", "2Gi", "1Gi", changes(cephfs, postponed("2Gi")), observation{use: useNone}, stepGrow},
 		"CephFS: put off, raised by hand":              {"2Gi", "2Gi", "2Gi", changes(cephfs, postponed("2Gi")), nothingKnown, stepGrow},
 		"CephFS: put off, raised by hand, Ceph agrees": {"2Gi", "2Gi", "2Gi", changes(cephfs, postponed("2Gi")), afterwards("2Gi", useUnknown), stepVolume},
+		"CephFS: given up, Ceph has said the size":     {"1Gi", "1Gi", "1Gi", changes(cephfs, begun), afterwards("1Gi", useUnknown), stepFinish},
 		"CephFS: uncertain, then less asked for":       {"2Gi", "1Gi", "1Gi", changes(cephfs, uncertain("3Gi")), afterwards("2Gi", useUnknown), stepGrow},
 
 		"claim is being deleted": {"2Gi", "1Gi", "1Gi", func(c *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {

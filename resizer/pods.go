@@ -8,9 +8,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/kubernetes"
+
+	"ceph.example/ceph-provisioner/pvspec"
 )
 
 // now allows no answer that was there before the question. It is for what is
@@ -31,25 +33,35 @@ type pods struct {
 	listings map[string]listing // by namespace
 }
 
+// listing is when the first of the pods has started that use a claim.
 type listing struct {
 	at     time.Time
-	claims sets.Set[string]
+	claims map[string]time.Time
 }
 
-func (p *pods) use(ctx context.Context, claim *corev1.PersistentVolumeClaim, maxAge time.Duration) (use, error) {
+// clockSkew is how far a node's clock may be from ours.
+const clockSkew = time.Minute
+
+// use tells whether pods use a claim whose volume has grown to size. Those that
+// have started since that was noted on the volume do not count: their kubelets
+// know the size.
+func (p *pods) use(ctx context.Context, claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume, size resource.Quantity, maxAge time.Duration) (use, error) {
 	claims, err := p.inUse(ctx, claim.Namespace, maxAge)
-	switch {
-	case err != nil:
+	if err != nil {
 		return useUnknown, fmt.Errorf("find out whether pods use the volume: %w", err)
-	case claims.Has(claim.Name):
-		return useSome, nil
 	}
-	return useNone, nil
+	started, used := claims[claim.Name]
+	since := pvspec.PostponedSince(pv)
+	known := pvspec.IsPostponedTo(pv, size) && !since.IsZero() && started.After(since.Add(clockSkew))
+	if !used || known {
+		return useNone, nil
+	}
+	return useSome, nil
 }
 
 // inUse lists the claims that pods of a namespace use. Only one such question is
 // answered at a time, so that many claims of one namespace cost one list.
-func (p *pods) inUse(ctx context.Context, namespace string, maxAge time.Duration) (sets.Set[string], error) {
+func (p *pods) inUse(ctx context.Context, namespace string, maxAge time.Duration) (map[string]time.Time, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	maps.DeleteFunc(p.listings, func(_ string, l listing) bool { return time.Since(l.at) > listingLifetime })
@@ -62,10 +74,16 @@ func (p *pods) inUse(ctx context.Context, namespace string, maxAge time.Duration
 	if err != nil {
 		return nil, err
 	}
-	claims := sets.New[string]()
+	claims := map[string]time.Time{}
 	for i := range all.Items {
-		if pod := &all.Items[i]; mounts(pod) {
-			claims.Insert(claimsOf(pod)...)
+		pod := &all.Items[i]
+		if !mounts(pod) {
+			continue
+		}
+		for _, name := range claimsOf(pod) {
+			if first, ok := claims[name]; !ok || start(pod).Before(first) {
+				claims[name] = start(pod)
+			}
 		}
 	}
 	if p.listings == nil {
@@ -73,6 +91,14 @@ func (p *pods) inUse(ctx context.Context, namespace string, maxAge time.Duration
 	}
 	p.listings[namespace] = listing{at, claims}
 	return claims, nil
+}
+
+// start is when a kubelet took a pod on, which it then had nothing of mounted.
+func start(pod *corev1.Pod) time.Time {
+	if pod.Status.StartTime != nil {
+		return pod.Status.StartTime.Time
+	}
+	return pod.CreationTimestamp.Time
 }
 
 // mounts reports whether a kubelet may have mounted the pod's volumes (as

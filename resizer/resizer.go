@@ -180,7 +180,7 @@ func (r *Resizer) syncClaim(ctx context.Context, name cache.ObjectName) error {
 	var seen observation
 	step := decide(claim, pv, class, seen, r.options)
 	if step == stepLook {
-		if seen.use, err = r.pods.use(ctx, claim, r.options.RetryMax); err != nil {
+		if seen.use, err = r.pods.use(ctx, claim, pv, capacity(claim.Status.Capacity), r.options.RetryMax); err != nil {
 			return err
 		}
 		step = decide(claim, pv, class, seen, r.options)

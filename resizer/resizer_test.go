@@ -1,8 +1,10 @@
 package resizer
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/klog/v2"
 
 	"ceph.example/ceph-provisioner/cephclient"
 	cephfake "ceph.example/ceph-provisioner/cephclient/fake"
@@ -46,6 +49,8 @@ type world struct {
 	backend  *cephfake.Backend
 	recorder *record.FakeRecorder
 	resizer  *Resizer
+	claims   cache.Indexer // what its listers see
+	volumes  cache.Indexer
 }
 
 func newWorld(t *testing.T, claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) *world {
@@ -59,6 +64,8 @@ func newWorld(t *testing.T, claim *corev1.PersistentVolumeClaim, pv *corev1.Pers
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.claims = factory.Core().V1().PersistentVolumeClaims().Informer().GetIndexer()
+	w.volumes = factory.Core().V1().PersistentVolumes().Informer().GetIndexer()
 	factory.Start(t.Context().Done())
 	cache.WaitForCacheSync(t.Context().Done(), w.resizer.synced...)
 	return w
@@ -318,5 +325,56 @@ func TestMinimalPatch(t *testing.T) {
 	want := `{"metadata":{"resourceVersion":"7"},"status":{"allocatedResources":{"storage":"2Gi"},"capacity":{"storage":"2Gi"}}}`
 	if err != nil || string(patch) != want {
 		t.Errorf("got %s, %v\nwant %s", patch, err, want)
+	}
+}
+
+// A start and a resync of a large cluster where nothing is to be done costs
+// neither requests nor log lines, and Ceph hears nothing of it.
+func TestSteadyClusterIsQuiet(t *testing.T) {
+	const claims = 10_000
+	kinds := []change{nil, block, cephfs, nodePending}
+	claim, pv := pair("1Gi", "1Gi", "1Gi")
+	w := newWorld(t, claim, pv)
+	w.backend.Fault = func(method string, volume cephclient.Volume) error {
+		t.Errorf("%s of %s", method, volume)
+		return nil
+	}
+	for i := range claims {
+		claim, pv := pair("1Gi", "1Gi", "1Gi")
+		claim.Name, pv.Name = fmt.Sprint("data-", i), fmt.Sprint("pvc-", i)
+		claim.Spec.VolumeName, pv.Spec.ClaimRef.Name = pv.Name, claim.Name
+		if i%len(kinds) == 3 {
+			pv.Spec.Capacity = sizes("2Gi") // the kubelet is waited for
+		}
+		if change := kinds[i%len(kinds)]; change != nil {
+			change(claim, pv)
+		}
+		for _, add := range []error{w.claims.Add(claim), w.volumes.Add(pv)} {
+			if add != nil {
+				t.Fatal(add)
+			}
+		}
+		w.resizer.claimChanged(claim, claim)
+		w.resizer.volumeChanged(pv)
+	}
+	var log bytes.Buffer
+	logger := klog.NewKlogr()
+	klog.LogToStderr(false)
+	klog.SetOutput(&log)
+	defer klog.LogToStderr(true)
+	w.client.ClearActions()
+	looked := 0
+	for ; w.resizer.queue.Len() > 0; looked++ {
+		w.resizer.next(klog.NewContext(t.Context(), logger))
+	}
+	klog.Flush()
+	if looked < claims {
+		t.Errorf("%d claims were looked at, want %d", looked, claims)
+	}
+	if actions := w.client.Actions(); len(actions) > 0 {
+		t.Errorf("%d requests, such as %v", len(actions), actions[0])
+	}
+	if log.Len() > 0 {
+		t.Errorf("it logs %s", log.String())
 	}
 }

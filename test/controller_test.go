@@ -34,6 +34,7 @@ type controller struct {
 	// arguments are what every user of the machine can read about the process.
 	arguments []byte
 	exited    chan struct{}
+	killed    bool
 	err       error // of its exit; read it after exited is closed
 }
 
@@ -153,13 +154,19 @@ func (c *controller) stop() error {
 	}
 	select {
 	case <-c.exited:
-		if c.err != nil {
+		if c.err != nil && !c.killed {
 			return fmt.Errorf("the controller's end: %w", c.err)
 		}
 		return nil
 	case <-time.After(patience):
 		return errors.Join(fmt.Errorf("the controller has not ended %s after SIGTERM", patience), c.cmd.Process.Kill())
 	}
+}
+
+// kill ends the process as a crash would.
+func (c *controller) kill() {
+	c.killed = true
+	_ = c.cmd.Process.Kill() // nothing is lost if it has ended by itself: stop reports that
 }
 
 // logTail leaves out the HTTP traffic, which is almost all of a log at --v=10.

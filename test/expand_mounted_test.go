@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 const postponedCapacity = "ceph.example/postponed-capacity"
@@ -51,10 +50,7 @@ func TestExpandCephFSThatIsReleasedBeforeItsCapacityIsWritten(t *testing.T) {
 	s.deleteClaim(claim)
 	s.settled(pv.Name, 2<<30)
 
-	patch := []byte(`{"spec":{"claimRef":null,"persistentVolumeReclaimPolicy":"Delete"}}`)
-	if _, err := suite.client.CoreV1().PersistentVolumes().Patch(t.Context(), pv.Name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	s.patchVolume(pv.Name, `{"spec":{"claimRef":null,"persistentVolumeReclaimPolicy":"Delete"}}`)
 	again := s.claim(class, "2Gi", func(claim *corev1.PersistentVolumeClaim) { claim.Spec.VolumeName = pv.Name })
 	s.bound(again)
 }
