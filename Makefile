@@ -10,8 +10,8 @@ gotestsum = $(tool) gotestsum --format $(1) --format-hide-empty-pkg --
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
-e2e_tests = CEPH_PROVISIONER_BIN=$(CURDIR)/bin/ceph-provisioner LOCALCLUSTER_BIN=$(CURDIR)/bin/localcluster \
-	$(call gotestsum,testname) -count=1 -timeout=45m $(1) $(e2e_package)
+e2e_env = CEPH_PROVISIONER_BIN=$(CURDIR)/bin/ceph-provisioner LOCALCLUSTER_BIN=$(CURDIR)/bin/localcluster
+e2e_tests = $(e2e_env) $(call gotestsum,testname) -count=1 -timeout=45m $(1) $(e2e_package)
 
 # Where Ceph is linked, or a real cluster is needed; all other packages build without cgo.
 e2e_package = ./test/...
@@ -29,7 +29,7 @@ test: verify unit e2e ## everything that CI runs: verify, unit, e2e
 	@echo "did not run: demo (make demo), a kubelet that mounts the volumes"
 
 ##@ Develop
-.PHONY: deps build localcluster unit e2e verify dev-up dev-down
+.PHONY: deps build localcluster unit e2e bench verify dev-up dev-down
 deps: ## install the Debian packages that are missing
 	@hack/install-deps.sh
 
@@ -46,6 +46,9 @@ unit: deps ## unit tests, with the race detector
 e2e: build localcluster ## end-to-end tests on a real local Ceph and Kubernetes, growth with its feature gate off and on
 	$(call e2e_tests)
 	E2E_FEATURE_GATES=RecoverVolumeExpansionFailure=true $(call e2e_tests,-run=TestExpand)
+
+bench: build localcluster ## measure: from a claim's edit to a larger quota in a mount
+	$(e2e_env) $(go) test -run=none -bench=. -benchtime=10x $(e2e_package)
 
 verify: deps localcluster ## format, vet, staticcheck, import rules, builds without cgo, manifests, links of the documentation
 	hack/verify/code.sh

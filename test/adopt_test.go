@@ -109,7 +109,7 @@ func (s *scene) adminSecret(ceph *cephCluster, id string) {
 	s.secret(secretsOfIdentities[id], map[string]string{"key": key})
 }
 
-func (c *cephCluster) sizeOf(t *testing.T, claim *corev1.PersistentVolumeClaim, isCephFS bool) int64 {
+func (c *cephCluster) sizeOf(t testing.TB, claim *corev1.PersistentVolumeClaim, isCephFS bool) int64 {
 	t.Helper()
 	if isCephFS {
 		return int64(c.subvolume(t, defaultGroup, volumeName(claim)).QuotaBytes)
@@ -118,7 +118,7 @@ func (c *cephCluster) sizeOf(t *testing.T, claim *corev1.PersistentVolumeClaim, 
 }
 
 // identity tells a volume from another one of the same name. A broken image has none.
-func (c *cephCluster) identity(t *testing.T, claim *corev1.PersistentVolumeClaim, isCephFS, broken bool) string {
+func (c *cephCluster) identity(t testing.TB, claim *corev1.PersistentVolumeClaim, isCephFS, broken bool) string {
 	t.Helper()
 	switch {
 	case isCephFS:

@@ -137,7 +137,7 @@ func (c *cephCluster) key(ctx context.Context, id string) (string, error) {
 }
 
 // run is an administrator's command that must succeed.
-func (c *cephCluster) run(t *testing.T, name string, args ...string) string {
+func (c *cephCluster) run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	stdout, err := output(t.Context(), c.Env(), name, args...)
 	if err != nil {
@@ -169,7 +169,7 @@ func (c *cephCluster) signal(signal syscall.Signal, daemons ...string) error {
 
 // hang stops daemons, which then neither answer nor close connections, until the
 // returned function, which the end of the test calls too, lets them go on.
-func (c *cephCluster) hang(t *testing.T, daemons ...string) (resume func()) {
+func (c *cephCluster) hang(t testing.TB, daemons ...string) (resume func()) {
 	t.Helper()
 	resume = func() {
 		if err := c.signal(syscall.SIGCONT, daemons...); err != nil {

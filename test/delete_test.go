@@ -100,7 +100,7 @@ func TestDeleteLargeImage(t *testing.T) {
 }
 
 // beheadImage leaves of an image what a creation that was cut short leaves.
-func (c *cephCluster) beheadImage(t *testing.T, claim *corev1.PersistentVolumeClaim) {
+func (c *cephCluster) beheadImage(t testing.TB, claim *corev1.PersistentVolumeClaim) {
 	t.Helper()
 	id := c.image(t, imageSpec(claim)).ID
 	c.run(t, "rados", "--pool", defaultPool, "rm", "rbd_header."+id)
@@ -155,7 +155,7 @@ func TestDeleteInUse(t *testing.T) {
 }
 
 // watcher is the address of the one client that has an image open.
-func (c *cephCluster) watcher(t *testing.T, spec string) string {
+func (c *cephCluster) watcher(t testing.TB, spec string) string {
 	t.Helper()
 	var status struct {
 		Watchers []struct{ Address string }

@@ -59,14 +59,14 @@ func (s *scene) nodePending(claim *corev1.PersistentVolumeClaim, wantBytes int64
 }
 
 // wantImage and wantQuota hold a claim's volume against the size it must have.
-func (c *cephCluster) wantImage(t *testing.T, claim *corev1.PersistentVolumeClaim, wantBytes int64) {
+func (c *cephCluster) wantImage(t testing.TB, claim *corev1.PersistentVolumeClaim, wantBytes int64) {
 	t.Helper()
 	if got := c.image(t, imageSpec(claim)).SizeBytes; got != wantBytes {
 		t.Errorf("the image of claim %s has %d bytes, want %d", claim.Name, got, wantBytes)
 	}
 }
 
-func (c *cephCluster) wantQuota(t *testing.T, claim *corev1.PersistentVolumeClaim, wantBytes int64) {
+func (c *cephCluster) wantQuota(t testing.TB, claim *corev1.PersistentVolumeClaim, wantBytes int64) {
 	t.Helper()
 	if got := c.subvolume(t, defaultGroup, volumeName(claim)).QuotaBytes; got != quota(wantBytes) {
 		t.Errorf("the quota of claim %s is %d, want %d", claim.Name, got, wantBytes)

@@ -128,7 +128,7 @@ func TestProvisionCephFS(t *testing.T) {
 }
 
 // subvolumeDataPool is the pool that subvolumes without a layout are in.
-func (c *cephCluster) subvolumeDataPool(t *testing.T) string {
+func (c *cephCluster) subvolumeDataPool(t testing.TB) string {
 	t.Helper()
 	var fileSystems []struct {
 		Name      string

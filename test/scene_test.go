@@ -28,12 +28,12 @@ const (
 // scene is one test's own part of the cluster: a namespace, and StorageClasses
 // that carry its name. Both are gone when the test ends, with all volumes.
 type scene struct {
-	t         *testing.T
+	t         testing.TB
 	namespace string
 	classes   []string
 }
 
-func newScene(t *testing.T) *scene {
+func newScene(t testing.TB) *scene {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}
 	namespace, err := suite.client.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})

@@ -38,7 +38,7 @@ type image struct {
 	StripeCount int64    `json:"stripe_count"`
 }
 
-func (c *cephCluster) image(t *testing.T, spec string) image {
+func (c *cephCluster) image(t testing.TB, spec string) image {
 	t.Helper()
 	var found image
 	if err := c.read(t.Context(), &found, "rbd", "info", spec); err != nil {
@@ -68,7 +68,7 @@ func (q *quota) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*int64)(q))
 }
 
-func (c *cephCluster) subvolume(t *testing.T, group, name string) subvolume {
+func (c *cephCluster) subvolume(t testing.TB, group, name string) subvolume {
 	t.Helper()
 	var found subvolume
 	if err := c.read(t.Context(), &found, "ceph", "fs", "subvolume", "info", c.FileSystem, name, "--group_name="+group); err != nil {
@@ -130,7 +130,7 @@ func (c *cephCluster) traces(ctx context.Context, name string) ([]string, error)
 }
 
 // wantNoTrace fails if anything has been made for a claim.
-func (c *cephCluster) wantNoTrace(t *testing.T, claim *corev1.PersistentVolumeClaim) {
+func (c *cephCluster) wantNoTrace(t testing.TB, claim *corev1.PersistentVolumeClaim) {
 	t.Helper()
 	traces, err := c.traces(t.Context(), volumeName(claim))
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"ceph.example/ceph-provisioner/pvspec"
@@ -22,6 +23,7 @@ func newKubernetesClient(o options) (kubernetes.Interface, error) {
 	}
 	config.QPS = float32(o.kubeAPIQPS)
 	config.Burst = o.kubeAPIBurst
+	config.WarningHandler = rest.NoWarnings{} // each PersistentVolume would log that in-tree volumes are deprecated
 	config.UserAgent = "ceph-provisioner/" + version
 	return kubernetes.NewForConfig(config)
 }
