@@ -453,7 +453,7 @@ func (m *model) fail(format string, args ...any) {
 // Whatever happens in between, and wherever a controller stops, what the user
 // asked for is there in the end, and nothing else.
 func TestInterleavings(t *testing.T) {
-	for seed := range uint64(2000) {
+	for seed := range uint64(1000) {
 		m := newModel(t, seed)
 		for range 10 + m.rand.IntN(60) {
 			m.move()

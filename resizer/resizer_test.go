@@ -228,11 +228,6 @@ func TestBackOffEndsOnlyWithWhatMayHelp(t *testing.T) {
 		"the class, edited":     {func(r *Resizer) { r.classChanged(class(true), edited) }, 1},
 		"the class, made again": {func(r *Resizer) { r.classChanged(nil, edited) }, 1},
 		"the secret, edited":    {func(r *Resizer) { r.stalled.access = access{secretVersion: "2"}; r.stalled.check(t.Context()) }, 1},
-		"the claim, gone by then": {func(r *Resizer) {
-			r.claimDeleted(claim)
-			r.stalled.access = access{secretVersion: "2"}
-			r.stalled.check(t.Context())
-		}, 0},
 	} {
 		t.Run(what, func(t *testing.T) {
 			w := newWorld(t, claim.DeepCopy(), pv.DeepCopy())
@@ -248,6 +243,22 @@ func TestBackOffEndsOnlyWithWhatMayHelp(t *testing.T) {
 				t.Errorf("%d are looked at, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+func TestDeletedClaimIsForgotten(t *testing.T) {
+	claim, pv := pair("2Gi", "1Gi", "1Gi")
+	w := newWorld(t, claim, pv)
+	if err := w.sync(t); !errors.Is(err, cephclient.ErrNotFound) {
+		t.Fatal(err)
+	}
+	r := w.resizer
+	if len(r.stalled.secrets) != 1 || len(r.told.claims) != 1 {
+		t.Errorf("a failure is remembered as %v, %v", r.stalled.secrets, r.told.claims)
+	}
+	r.claimDeleted(cache.DeletedFinalStateUnknown{Key: "ns/data", Obj: claim})
+	if len(r.stalled.secrets) != 0 || len(r.told.claims) != 0 {
+		t.Errorf("left: %v, %v", r.stalled.secrets, r.told.claims)
 	}
 }
 

@@ -12,15 +12,17 @@ import (
 // The tests of this file stop daemons of the second cluster, so they are not
 // parallel: they run before the parallel tests begin.
 
-// A cluster that does not answer delays nobody but its own claims, which are
-// served when it answers again.
+// A cluster that does not answer delays nobody but its own claims, new ones and
+// those that are to grow, which are served when it answers again.
 func TestHungClusterDelaysOnlyItsOwnClaims(t *testing.T) {
 	healthy, hung := suite.ceph[0], suite.ceph[1]
 	s := newScene(t)
 	both := func(ceph *cephCluster) []string { return []string{s.rbdClass(ceph), s.cephfsClass(ceph)} }
 	hungClasses, healthyClasses := both(hung), both(healthy)
+	var growing []*corev1.PersistentVolumeClaim
 	for _, class := range hungClasses {
-		s.made(class, "1Gi") // it is known and connected when it stops answering
+		claim, _ := s.made(class, "1Gi") // it is known and connected when it stops answering
+		growing = append(growing, claim)
 	}
 	resume := hung.hang(t, "mon", "mgr", "osd")
 
@@ -34,13 +36,22 @@ func TestHungClusterDelaysOnlyItsOwnClaims(t *testing.T) {
 	for i, class := range hungClasses {
 		s.event(waiting[i], "ProvisioningFailed", class, hung.Monitors)
 	}
+	for _, claim := range growing {
+		s.request(claim, "2Gi")
+		s.event(claim, "VolumeResizeFailed", "`ceph -s`")
+	}
 	for _, class := range healthyClasses {
-		s.made(class, "1Gi")
+		claim, pv := s.made(class, "1Gi")
+		s.request(claim, "2Gi")
+		s.grown(claim, pv.Name, 2<<30)
 	}
 	for _, claim := range waiting {
 		s.wantPending(claim)
 	}
 	resume()
+	for _, claim := range growing {
+		s.grown(claim, "pvc-"+string(claim.UID), 2<<30)
+	}
 	for _, claim := range waiting {
 		s.bound(claim)
 	}
