@@ -3,6 +3,7 @@
 # prints the directory that holds it. At once when it is there already.
 #
 # Usage: build.sh [DIRECTORY]
+# Environment: KUBERNETES_ALSO, more programs to build, as in "kubelet".
 set -euo pipefail
 
 version=v1.30.14
@@ -11,7 +12,8 @@ inputs=("$here/go.mod" "$here/go.sum" "$here/build.sh")
 hash=$(cat "${inputs[@]}" | sha256sum | cut -c1-12)
 out=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/ceph-provisioner/kubernetes-$version-$hash}
 
-wanted=(kube-apiserver kube-controller-manager kube-scheduler)
+# shellcheck disable=SC2206 # words
+wanted=(kube-apiserver kube-controller-manager kube-scheduler ${KUBERNETES_ALSO:-})
 command -v kubectl >/dev/null || wanted+=(kubectl)
 
 missing() {

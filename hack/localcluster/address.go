@@ -1,10 +1,12 @@
 package localcluster
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strconv"
 )
 
@@ -13,28 +15,35 @@ const (
 	// that no other supervisor takes it before our daemons listen.
 	reservationPort = 64999
 	addressAttempts = 20
+	// lowestHost is the first address of a network that is taken.
+	lowestHost = 16
+	// smallestNetwork leaves some to choose from.
+	smallestNetwork = 24
 )
 
-// address is a loopback address that belongs to one cluster alone. Standard ports
-// can be used on it without asking who else runs on the machine.
+// loopback is the part of 127.0.0.0/8 where clusters are unless told otherwise.
+const loopback = "127.128.0.0/9"
+
+// address is an address of this machine that belongs to one cluster alone. Standard
+// ports can be used on it without asking who else runs on the machine.
 type address struct {
 	ip          string
 	reservation net.Listener
 }
 
-// takeAddress finds an address on which all the ports are free, and reserves it
-// against other supervisors.
-func takeAddress(ports ...int) (*address, error) {
+// takeAddress finds an address of the network on which all the ports are free, and
+// reserves it against other supervisors.
+func takeAddress(network netip.Prefix, ports ...int) (*address, error) {
 	var failures []error
 	for range addressAttempts {
-		taken, err := tryAddress(randomLoopback(), ports)
+		taken, err := tryAddress(randomAddress(network), ports)
 		if err == nil {
 			return taken, nil
 		}
 		failures = append(failures, err)
 	}
-	return nil, fmt.Errorf("no free loopback address in %d attempts; the last: %w",
-		addressAttempts, failures[len(failures)-1])
+	return nil, fmt.Errorf("no free address of %s in %d attempts; the last: %w",
+		network, addressAttempts, failures[len(failures)-1])
 }
 
 func tryAddress(ip string, ports []int) (*address, error) {
@@ -58,9 +67,12 @@ func listen(ip string, port int) (net.Listener, error) {
 	return net.Listen("tcp4", net.JoinHostPort(ip, strconv.Itoa(port)))
 }
 
-// randomLoopback stays away from the low addresses, which people use by hand.
-func randomLoopback() string {
-	return fmt.Sprintf("127.%d.%d.%d", 64+rand.IntN(187), 1+rand.IntN(254), 1+rand.IntN(254))
+// randomAddress stays away from the lowest addresses, which people use by hand.
+func randomAddress(network netip.Prefix) string {
+	address := network.Masked().Addr().As4()
+	hosts := uint32(1)<<(32-network.Bits()) - lowestHost - 1 // the last is for broadcasts
+	binary.BigEndian.PutUint32(address[:], binary.BigEndian.Uint32(address[:])+lowestHost+rand.Uint32N(hosts))
+	return netip.AddrFrom4(address).String()
 }
 
 func (a *address) port(port int) string { return net.JoinHostPort(a.ip, strconv.Itoa(port)) }

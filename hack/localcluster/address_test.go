@@ -2,13 +2,13 @@ package localcluster
 
 import (
 	"net"
+	"net/netip"
 	"strconv"
-	"strings"
 	"testing"
 )
 
 func TestTryAddress(t *testing.T) {
-	busy, err := net.Listen("tcp4", randomLoopback()+":0")
+	busy, err := net.Listen("tcp4", randomAddress(netip.MustParsePrefix(loopback))+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,11 +31,31 @@ func TestTryAddress(t *testing.T) {
 	}
 }
 
-func TestRandomLoopback(t *testing.T) {
-	for range 1000 {
-		ip := net.ParseIP(randomLoopback()).To4()
-		if ip == nil || ip[0] != 127 || ip[1] < 64 || ip[1] > 250 || strings.HasSuffix(ip.String(), ".0") {
-			t.Fatalf("unsuitable address %s", ip)
+func TestRandomAddress(t *testing.T) {
+	for _, network := range []string{loopback, "10.77.0.0/24", "10.77.3.1/16", "0.0.0.0/0"} {
+		prefix := netip.MustParsePrefix(network)
+		low := prefix.Masked().Addr()
+		for range lowestHost {
+			low = low.Next()
+		}
+		for range 1000 {
+			ip := netip.MustParseAddr(randomAddress(prefix))
+			if !prefix.Contains(ip) || ip.Less(low) || !prefix.Contains(ip.Next()) && prefix.Bits() > 0 {
+				t.Fatalf("unsuitable address %s of %s", ip, network)
+			}
+		}
+	}
+}
+
+func TestNetworkOption(t *testing.T) {
+	for network, good := range map[string]bool{
+		"": true, loopback: true, "10.77.0.0/24": true,
+		"10.77.0.0/25": false, "10.77.0.0": false, "fd00::/64": false,
+	} {
+		options := DefaultOptions()
+		options.Network = network
+		if err := options.Validate(); (err == nil) != good {
+			t.Errorf("network %q: %v", network, err)
 		}
 	}
 }

@@ -1,9 +1,11 @@
 package localcluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"path/filepath"
 )
 
@@ -16,6 +18,9 @@ type Options struct {
 	// Dir holds everything the cluster writes and is removed with it. Empty: a
 	// new directory for temporary files.
 	Dir string
+	// Network is where Ceph and Kubernetes get their addresses, as in "10.77.0.0/24".
+	// All of it must be local to this machine: ip route add local 10.77.0.0/24 dev lo
+	Network string
 	// CephClusters is how many separate Ceph clusters to start.
 	CephClusters int
 	// Kubernetes adds a Kubernetes control plane.
@@ -34,7 +39,7 @@ type Options struct {
 
 // DefaultOptions are one Ceph cluster and a Kubernetes control plane.
 func DefaultOptions() Options {
-	return Options{CephClusters: 1, Kubernetes: true}
+	return Options{Network: loopback, CephClusters: 1, Kubernetes: true}
 }
 
 // Validate reports the first option that cannot work.
@@ -52,7 +57,19 @@ func (o Options) Validate() error {
 		return fmt.Errorf("the directory's name is too long for the unix sockets below it: %d > %d bytes: %s",
 			len(o.Dir), maxDirLength, o.Dir)
 	}
-	return nil
+	_, err := o.network()
+	return err
+}
+
+func (o Options) network() (netip.Prefix, error) {
+	prefix, err := netip.ParsePrefix(cmp.Or(o.Network, loopback))
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("the network of the addresses: %w", err)
+	}
+	if !prefix.Addr().Is4() || prefix.Bits() > smallestNetwork {
+		return netip.Prefix{}, fmt.Errorf("the network of the addresses must be IPv4 and at least a /%d: %s", smallestNetwork, prefix)
+	}
+	return prefix, nil
 }
 
 func (o Options) progress() io.Writer {
@@ -66,6 +83,7 @@ func (o Options) progress() io.Writer {
 func (o Options) arguments() []string {
 	args := []string{
 		"--dir=" + o.Dir,
+		"--network=" + cmp.Or(o.Network, loopback),
 		fmt.Sprintf("--ceph-clusters=%d", o.CephClusters),
 		fmt.Sprintf("--kubernetes=%t", o.Kubernetes),
 		fmt.Sprintf("--controller-manager-qps=%d", o.ControllerManagerQPS),

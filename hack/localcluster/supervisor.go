@@ -183,7 +183,11 @@ func inParallel(ctx context.Context, tasks ...func(context.Context) error) error
 
 // takeAddress reserves an address for the supervisor's lifetime.
 func (s *supervisor) takeAddress(ports ...int) (*address, error) {
-	taken, err := takeAddress(ports...)
+	network, err := s.options.network()
+	if err != nil {
+		return nil, err
+	}
+	taken, err := takeAddress(network, ports...)
 	if err != nil {
 		return nil, err
 	}

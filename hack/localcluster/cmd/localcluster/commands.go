@@ -19,6 +19,7 @@ func clusterFlags(name string) (*flag.FlagSet, *localcluster.Options) {
 	options.Progress = os.Stderr
 	flags := flag.NewFlagSet(name, flag.ExitOnError)
 	flags.StringVar(&options.Dir, "dir", "", "directory for everything that the cluster writes; removed at its end (default a new one)")
+	flags.StringVar(&options.Network, "network", options.Network, "where Ceph and Kubernetes get their addresses, all local to this machine")
 	flags.IntVar(&options.CephClusters, "ceph-clusters", options.CephClusters, "number of separate Ceph clusters")
 	flags.BoolVar(&options.Kubernetes, "kubernetes", options.Kubernetes, "also start a Kubernetes control plane")
 	flags.StringVar(&options.KubernetesBin, "kubernetes-bin", "", "directory of Kubernetes' programs (default what hack/kubernetes/build.sh builds)")
