@@ -26,10 +26,10 @@ demo: build localcluster ## provision, write, grow and delete on a real local Ce
 
 test: verify unit e2e ## everything that CI runs: verify, unit, e2e
 	@echo "ran: verify, unit tests with the race detector, end-to-end tests on a real Ceph and Kubernetes"
-	@echo "did not run: demo (make demo), a kubelet that mounts the volumes"
+	@echo "did not run: demo (make demo), a kubelet that mounts the volumes (make node-check), benchmarks (make bench)"
 
 ##@ Develop
-.PHONY: deps build localcluster unit e2e bench verify dev-up dev-down
+.PHONY: deps build localcluster unit e2e node-check bench verify dev-up dev-down
 deps: ## install the Debian packages that are missing
 	@hack/install-deps.sh
 
@@ -46,6 +46,9 @@ unit: deps ## unit tests, with the race detector
 e2e: build localcluster ## end-to-end tests on a real local Ceph and Kubernetes, growth with its feature gate off and on
 	$(call e2e_tests)
 	E2E_FEATURE_GATES=RecoverVolumeExpansionFailure=true $(call e2e_tests,-run=TestExpand)
+
+node-check: build ## a real kubelet on a real kernel mounts and grows the volumes (5 minutes, 2 GB)
+	hack/node/check.sh
 
 bench: build localcluster ## measure: from a claim's edit to a larger quota in a mount
 	$(e2e_env) $(go) test -run=none -bench=. -benchtime=10x $(e2e_package)

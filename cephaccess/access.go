@@ -4,6 +4,7 @@ package cephaccess
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -58,7 +59,7 @@ func (a *Access) Cluster(ctx context.Context, monitors []string) (cephclient.Clu
 		ips := []string{host}
 		if net.ParseIP(host) == nil {
 			if ips, err = a.Resolver.LookupHost(ctx, host); err != nil {
-				return cephclient.Cluster{}, fmt.Errorf("monitor %q can't be resolved to an IP address (%w): correct the StorageClass, or the cluster's DNS", monitor, err)
+				return cephclient.Cluster{}, fmt.Errorf("monitor %q can't be resolved to an IP address (%w): correct the StorageClass, or the cluster's DNS", monitor, withoutPorts(err))
 			}
 			slices.Sort(ips)
 		}
@@ -67,6 +68,16 @@ func (a *Access) Cluster(ctx context.Context, monitors []string) (cephclient.Clu
 		}
 	}
 	return cephclient.Cluster{Monitors: addresses}, nil
+}
+
+// withoutPorts makes the same of the same failure of DNS, whose text else has the
+// port that was asked from.
+func withoutPorts(err error) error {
+	var lookup *net.DNSError
+	if errors.As(err, &lookup) && !lookup.IsNotFound {
+		return errors.New("the DNS server fails or does not answer")
+	}
+	return err
 }
 
 // Backend connects as identity.

@@ -72,7 +72,7 @@ func (b cephfsBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64)
 	}
 	before, err := b.subvolumes.Subvolume(ctx, volume)
 	if err != nil {
-		return Info{}, err
+		return Info{}, unseen(err)
 	}
 	if before.QuotaBytes != Unlimited && before.QuotaBytes >= sizeBytes {
 		return describe(volume, before), nil

@@ -14,6 +14,7 @@ import (
 type subvolumeStore struct {
 	fileSystems []cephclient.FileSystem
 	subvolumes  map[string]cephclient.SubvolumeInfo
+	statErr     error
 	deafQuota   bool // setting a quota succeeds and has no effect
 	calls       []string
 }
@@ -44,7 +45,7 @@ func (s *subvolumeStore) Subvolume(_ context.Context, v cephclient.Volume) (ceph
 	if !found {
 		return subvolume, cephclient.NewError(cephclient.ErrNotFound, "read", "", false)
 	}
-	return subvolume, nil
+	return subvolume, s.statErr
 }
 
 func (s *subvolumeStore) SetQuota(_ context.Context, v cephclient.Volume, quotaBytes int64) error {
@@ -131,6 +132,15 @@ func TestCephFSGrow(t *testing.T) {
 				t.Errorf("quota %d, %v; want %d, %v", store.subvolumes["x"].QuotaBytes, err, c.want, c.cause)
 			}
 		})
+	}
+}
+
+func TestCephFSGrowthThatCannotBeSeen(t *testing.T) {
+	store := newSubvolumeStore("a")
+	store.subvolumes["x"] = cephclient.SubvolumeInfo{QuotaBytes: 5}
+	store.statErr = cephclient.NewError(cephclient.ErrTimeout, "read", "", false)
+	if _, err := cephclient.NewCephFS(store).Grow(context.Background(), subvolume("a"), 9); !cephclient.MayBeHalfDone(err) {
+		t.Errorf("whether an earlier attempt has grown it was not seen: %v", err)
 	}
 }
 

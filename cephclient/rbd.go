@@ -71,7 +71,7 @@ func (b rbdBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, 
 func (b rbdBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (Info, error) {
 	image, err := b.images.Image(ctx, volume)
 	if err != nil {
-		return Info{}, err
+		return Info{}, unseen(err)
 	}
 	sizeBytes, err = imageSize(volume, sizeBytes, image.ObjectSizeBytes)
 	if err != nil || image.SizeBytes >= sizeBytes {
@@ -82,7 +82,7 @@ func (b rbdBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (I
 		return Info{}, &Error{
 			Cause: ErrInUse, Op: "grow " + volume.String(),
 			Detail: "locked by " + strings.Join(image.LostHolders, ", ") + ", which does not answer",
-			Remedy: "it grows when that node is back, or when a pod elsewhere has taken it over; it is tried again by itself",
+			Remedy: "it grows when a pod uses the image again or, if that node was only cut off, when it is back; it is tried again by itself",
 		}
 	}
 	if err := b.images.Grow(ctx, volume, sizeBytes); err != nil {

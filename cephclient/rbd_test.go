@@ -139,6 +139,12 @@ func TestRBDGrow(t *testing.T) {
 			}
 		})
 	}
+	hung := newImageStore()
+	hung.images["x"] = cephclient.ImageInfo{SizeBytes: gib}
+	hung.statErr = cephclient.NewError(cephclient.ErrTimeout, "open", "", false)
+	if _, err := cephclient.NewRBD(hung).Grow(context.Background(), image, 2*gib); !cephclient.MayBeHalfDone(err) {
+		t.Errorf("whether an earlier attempt has grown it was not seen: %v", err)
+	}
 	lost := newImageStore()
 	lost.images["x"] = cephclient.ImageInfo{SizeBytes: gib, LostHolders: []string{"client.7 at 10.0.0.9:0"}}
 	if _, err := cephclient.NewRBD(lost).Grow(context.Background(), image, 2*gib); !errors.Is(err, cephclient.ErrInUse) || !strings.Contains(err.Error(), "10.0.0.9") {

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need: real Ceph, etcd and
 # the C libraries of go-ceph. Silent and at once when nothing is missing.
+#
+# Usage: install-deps.sh [PACKAGE…]   further packages
 set -euo pipefail
 
 packages=(
@@ -11,6 +13,7 @@ packages=(
 	gcc libc6-dev librados-dev librbd-dev libcephfs-dev
 	# tests and scripts: getfattr, fusermount3, flock, ps, jq
 	attr fuse3 util-linux procps jq
+	"$@"
 )
 
 # A package that is known but not installed has another status, and an unknown one

@@ -23,7 +23,7 @@ type Request struct {
 
 // NewRequest checks a claim and applies it to the parameters of its class.
 func NewRequest(parameters Parameters, claim *corev1.PersistentVolumeClaim) (Request, error) {
-	size, err := RequestedBytes(claim)
+	size, err := Bytes(claim.Spec.Resources.Requests[corev1.ResourceStorage])
 	if err != nil {
 		return Request{}, err
 	}
@@ -48,11 +48,6 @@ func NewRequest(parameters Parameters, claim *corev1.PersistentVolumeClaim) (Req
 // tooLarge is what the API machinery makes of every quantity that does not fit
 // into 63 bits.
 var tooLarge = *resource.NewQuantity(math.MaxInt64, resource.BinarySI)
-
-// RequestedBytes is the size that a claim asks for, in bytes, fractions rounded up.
-func RequestedBytes(claim *corev1.PersistentVolumeClaim) (int64, error) {
-	return Bytes(claim.Spec.Resources.Requests[corev1.ResourceStorage])
-}
 
 // Bytes is a size that a claim asks for, in bytes, fractions rounded up.
 func Bytes(size resource.Quantity) (int64, error) {

@@ -43,14 +43,14 @@ func parsed(t *testing.T, kind cephclient.Kind, p parameters) pvspec.Parameters 
 	return got
 }
 
-func TestRequestedBytes(t *testing.T) {
+func TestBytes(t *testing.T) {
 	for size, want := range map[string]int64{"1": 1, "1Gi": 1 << 30, "1500001": 1500001, "100m": 1, "1.5": 2, "7Ei": 7 << 60, "1e3": 1000} {
-		if got, err := pvspec.RequestedBytes(claim(size)); err != nil || got != want {
+		if got, err := pvspec.Bytes(resource.MustParse(size)); err != nil || got != want {
 			t.Errorf("%s: got %d, %v; want %d", size, got, err, want)
 		}
 	}
 	for _, size := range []string{"0", "-1Gi", "8Ei", "9Ei", "1e30"} {
-		if got, err := pvspec.RequestedBytes(claim(size)); err == nil {
+		if got, err := pvspec.Bytes(resource.MustParse(size)); err == nil {
 			t.Errorf("%s: accepted as %d", size, got)
 		}
 	}

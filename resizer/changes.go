@@ -65,7 +65,7 @@ func (r *Resizer) classChanged(before, after any) {
 		return // a lister's cache does not fail
 	}
 	for _, claim := range claims {
-		if name := claim.Spec.StorageClassName; name != nil && *name == class.Name && claim.Status.Phase == corev1.ClaimBound {
+		if pv, err := r.volumes.Get(claim.Spec.VolumeName); err == nil && pv.Spec.StorageClassName == class.Name {
 			r.wake(cache.MetaObjectToName(claim).String())
 		}
 	}
@@ -95,7 +95,9 @@ func (r *Resizer) wake(key string) {
 // isReleased reports whether a volume is kept without its claim, and its capacity
 // has been put off.
 func isReleased(pv *corev1.PersistentVolume, o Options) bool {
-	return pv.Status.Phase == corev1.VolumeReleased && pv.DeletionTimestamp == nil &&
+	_, err := pvspec.Postponed(pv)
+	free := pv.Status.Phase == corev1.VolumeReleased || pv.Status.Phase == corev1.VolumeAvailable
+	return err == nil && free && pv.DeletionTimestamp == nil &&
 		pv.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain &&
-		pvspec.ProvisionedBy(pv, o.Provisioners) && pvspec.IsPostponed(pv)
+		pvspec.ProvisionedBy(pv, o.Provisioners)
 }

@@ -26,6 +26,9 @@ const (
 // as an admission webhook, undoes what it writes.
 const maxSteps = 20
 
+// failTimeout is for telling of a failure.
+const failTimeout = 10 * time.Second
+
 // run is one attempt at one claim. The objects are as the API server returned
 // them last.
 type run struct {
@@ -121,9 +124,9 @@ func (r *Resizer) grow(ctx context.Context, run *run) error {
 }
 
 func (r *Resizer) raiseVolume(ctx context.Context, run *run) error {
-	before, needsNode := capacity(run.claim.Status.Capacity), needsNode(run.claim, run.pv)
-	err := r.patchVolume(ctx, run, func(pv *corev1.PersistentVolume) { setCapacity(pv, *run.seen.size, before, needsNode) })
-	if err == nil && needsNode && before.Cmp(*run.seen.size) < 0 {
+	before, byNode := capacity(run.claim.Status.Capacity), needsNode(run.claim, run.pv)
+	err := r.patchVolume(ctx, run, func(pv *corev1.PersistentVolume) { setCapacity(pv, *run.seen.size, before, byNode) })
+	if err == nil && byNode && before.Cmp(*run.seen.size) < 0 {
 		// Here and not with the mark, which kube-controller-manager may set before us.
 		r.told.tell(run.claim, corev1.EventTypeNormal, reasonNodeRequired,
 			"The RBD image has grown; the kubelet grows the file system on it where it is mounted, now or at the next mount")
@@ -133,8 +136,8 @@ func (r *Resizer) raiseVolume(ctx context.Context, run *run) error {
 
 func (r *Resizer) finish(ctx context.Context, run *run) error {
 	before, size := capacity(run.claim.Status.Capacity), *run.seen.size
-	if needsNode(run.claim, run.pv) {
-		size = before
+	if needsNode(run.claim, run.pv) && before.Cmp(size) < 0 {
+		size = before // the kubelet's to raise; but no file system is larger than its image
 	}
 	if err := r.patchClaimStatus(ctx, run, func(c *corev1.PersistentVolumeClaim) { markFinished(c, size) }); err != nil {
 		return err
@@ -148,6 +151,9 @@ func (r *Resizer) finish(ctx context.Context, run *run) error {
 // fail tells the user why the volume does not grow, and returns the cause for
 // the queue. certain says that nothing has changed in Ceph.
 func (r *Resizer) fail(ctx context.Context, run *run, cause error, certain bool) error {
+	// The attempt's own time may be what is over.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failTimeout)
+	defer cancel()
 	r.told.tell(run.claim, corev1.EventTypeWarning, reasonFailed, cause.Error())
 	r.stalled.add(ctx, run)
 	if asked := wanted(run.claim, run.pv); asked.Cmp(capacity(run.claim.Status.Capacity)) <= 0 {

@@ -91,7 +91,7 @@ func rbdAfterCeph(claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolu
 			return stepNothing
 		}
 		return stepPending
-	case isMarked(claim), !needsNode(claim, pv) && status.Cmp(size) != 0:
+	case isMarked(claim), status.Cmp(size) != 0:
 		return stepFinish
 	}
 	return stepNothing

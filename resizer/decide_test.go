@@ -69,6 +69,10 @@ func begun(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {
 	markBegun(claim, capacity(claim.Spec.Resources.Requests))
 }
 
+func resizing(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {
+	markFailed(claim, "the secret does not exist", true)
+}
+
 func postponed(size string) change {
 	return func(_ *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) {
 		pvspec.Postpone(pv, resource.MustParse(size), time.Now())
@@ -122,6 +126,9 @@ func TestDecide(t *testing.T) {
 		"file system: told just now":                  {"2Gi", "1Gi", "2Gi", nodePending, afterwards("2Gi", useUnknown), stepNothing},
 		"file system: the kubelet has grown it":       {"2Gi", "2Gi", "2Gi", nil, nothingKnown, stepNothing},
 		"file system: edited while the kubelet works": {"3Gi", "1Gi", "2Gi", nodePending, nothingKnown, stepBegin},
+		"file system: given up after a failure":       {"1536Mi", "1Gi", "2Gi", changes(nodePending, resizing), nothingKnown, stepBegin},
+		"file system: given up, Ceph agrees":          {"1536Mi", "1Gi", "2Gi", changes(nodePending, resizing), afterwards("2Gi", useUnknown), stepPending},
+		"file system: larger than its image":          {"1Gi", "3Gi", "1Gi", nil, afterwards("1Gi", useUnknown), stepFinish},
 		"file system: a mark that nobody clears":      {"2Gi", "2Gi", "2Gi", nodePending, afterwards("2Gi", useUnknown), stepFinish},
 
 		"block: Ceph has grown it":                {"2Gi", "1Gi", "1Gi", changes(block, begun), afterwards("2Gi", useUnknown), stepVolume},

@@ -3,6 +3,7 @@ package resizer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -56,8 +57,10 @@ type model struct {
 type outcome int
 
 const (
-	works outcome = iota
+	works  outcome = iota
+	closed         // it cannot even be connected to
 	denies
+	unread // whether there is enough is not known
 	timesOutBefore
 	timesOutAfter
 	outcomes
@@ -178,11 +181,16 @@ func (m *model) writeClaim(claim *corev1.PersistentVolumeClaim, who string) {
 // Open implements Access, as Grow does cephclient.Backend.
 func (m *model) Open(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
 	_, volume, err := access{}.Open(ctx, pv)
+	if m.outcome == closed {
+		err = errors.New("the secret does not exist")
+	}
 	return m, volume, err
 }
 
 func (m *model) Grow(ctx context.Context, volume cephclient.Volume, sizeBytes int64) (cephclient.Info, error) {
 	switch m.outcome {
+	case unread:
+		return cephclient.Info{}, &cephclient.Error{Cause: cephclient.ErrTimeout, Wrote: true}
 	case denies:
 		return cephclient.Info{}, cephclient.NewError(cephclient.ErrDenied, "grow", "", true)
 	case timesOutAfter:
@@ -261,7 +269,7 @@ func (m *model) check(statusBefore, volumeBefore resource.Quantity) {
 		m.fail("the volume has %d bytes; nobody asked for more than %d", m.size(), m.asked)
 	}
 	if status.Cmp(statusBefore) != 0 {
-		if m.kind == "file system" {
+		if m.kind == "file system" && (status.Cmp(statusBefore) > 0 || status.Value() != m.size()) {
 			m.fail("the claim's capacity is the kubelet's to set")
 		}
 		if status.Value() > m.size() {
@@ -388,7 +396,7 @@ func (m *model) administrator() {
 	}
 	size := *resource.NewQuantity(gib/2+m.rand.Int64N(2*gib), resource.BinarySI)
 	if m.kind == "file system" && size.Value() > m.size() {
-		return // the kubelet would believe it
+		return // the kubelet would believe it, and then nobody asks Ceph
 	}
 	m.pv = m.pv.DeepCopy()
 	m.pv.Spec.Capacity = with(nil, size)

@@ -69,8 +69,11 @@ func (p *pods) inUse(ctx context.Context, namespace string, maxAge time.Duration
 		return listed.claims, nil
 	}
 	at := time.Now()
-	// The API server's cache will do: its lag is shorter than a pod's way to a mount.
-	all, err := p.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	options := metav1.ListOptions{}
+	if maxAge > now {
+		options.ResourceVersion = "0" // whatever the API server has in its cache
+	}
+	all, err := p.client.CoreV1().Pods(namespace).List(ctx, options)
 	if err != nil {
 		return nil, err
 	}

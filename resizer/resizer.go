@@ -141,7 +141,7 @@ func (r *Resizer) next(ctx context.Context) bool {
 	case apierrors.IsConflict(err):
 		r.queue.AddAfter(key, r.options.RetryStart) // somebody else wrote: start over from what stands there now
 	default:
-		klog.FromContext(ctx).Error(err, "Growing a volume failed", "PVC", name)
+		klog.FromContext(ctx).Error(err, "Growing a volume failed", "of", name)
 		r.queue.AddRateLimited(key)
 	}
 	return true

@@ -10,9 +10,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
@@ -180,6 +183,62 @@ func TestGrowthFails(t *testing.T) {
 	}
 }
 
+// noSecret is an access that fails before Ceph is asked.
+type noSecret struct{ access }
+
+func (noSecret) Open(context.Context, *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
+	return nil, cephclient.Volume{}, errors.New("secret kube-system/secret does not exist")
+}
+
+// What an earlier attempt has left in doubt is not settled by one that does not
+// even reach Ceph.
+func TestGrowthThatDoesNotReachCeph(t *testing.T) {
+	for state, want := range map[string]corev1.ClaimResourceStatus{
+		"at first":              "",
+		"after one in doubt":    corev1.PersistentVolumeClaimControllerResizeInProgress,
+		"after one that failed": corev1.PersistentVolumeClaimControllerResizeFailed,
+	} {
+		claim, pv := pair("2Gi", "1Gi", "1Gi")
+		if want != "" {
+			setResourceStatus(claim, want)
+		}
+		w := newWorld(t, claim, pv)
+		w.resizer.access = noSecret{}
+		if err := w.sync(t); err == nil {
+			t.Fatal("no error")
+		}
+		claim, _ = w.objects(t)
+		if got := claim.Status.AllocatedResourceStatuses[corev1.ResourceStorage]; got != want {
+			t.Errorf("%s: status %q, want %q", state, got, want)
+		}
+		if len(claim.Status.Conditions) != 1 || !strings.Contains(claim.Status.Conditions[0].Message, "does not exist") {
+			t.Errorf("%s: conditions %+v", state, claim.Status.Conditions)
+		}
+	}
+}
+
+func TestConflictIsTriedAgain(t *testing.T) {
+	claim, pv := pair("2Gi", "1Gi", "1Gi")
+	w := newWorld(t, claim, pv)
+	w.backend.Put("x", gib)
+	w.resizer.options.RetryStart = time.Millisecond
+	conflicts := 5
+	w.client.PrependReactor("patch", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		conflicts--
+		return conflicts > 0, nil, apierrors.NewConflict(corev1.Resource("x"), "x", errors.New("somebody has written"))
+	})
+	w.resizer.queue.Add("ns/data")
+	for conflicts > 0 {
+		w.resizer.next(t.Context()) // waits until it is there again
+	}
+	if got := w.backend.Sizes()["x"]; got != 2*gib {
+		t.Errorf("the volume has %d bytes", got)
+	}
+	if events := w.events(); strings.Contains(events, "Warning") {
+		t.Errorf("a conflict is told: %s", events)
+	}
+}
+
 // stubborn is a volume that somebody else shrinks as soon as it has grown.
 type stubborn struct{ *cephfake.Backend }
 
@@ -207,6 +266,7 @@ func TestBackOffEndsOnlyWithWhatMayHelp(t *testing.T) {
 	claim, pv := pair("2Gi", "1Gi", "1Gi")
 	claim.Spec.StorageClassName = new(string)
 	*claim.Spec.StorageClassName = "ceph"
+	pv.Spec.StorageClassName = "ceph"
 	marked := claim.DeepCopy()
 	markBegun(marked, capacity(sizes("2Gi")))
 	asked := marked.DeepCopy()

@@ -68,11 +68,14 @@ func setCapacity(pv *corev1.PersistentVolume, size, before resource.Quantity, ne
 // isMarked reports whether a growth is under way, or was when somebody stopped.
 func isMarked(claim *corev1.PersistentVolumeClaim) bool {
 	_, status := claim.Status.AllocatedResourceStatuses[corev1.ResourceStorage]
-	return status || isNodePending(claim) || hasCondition(claim, corev1.PersistentVolumeClaimResizing)
+	return status || hasCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending) ||
+		hasCondition(claim, corev1.PersistentVolumeClaimResizing)
 }
 
+// isNodePending reports whether the kubelet is waited for, and nobody else.
 func isNodePending(claim *corev1.PersistentVolumeClaim) bool {
-	return hasCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
+	return hasCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending) &&
+		!hasCondition(claim, corev1.PersistentVolumeClaimResizing)
 }
 
 func hasCondition(claim *corev1.PersistentVolumeClaim, kind corev1.PersistentVolumeClaimConditionType) bool {

@@ -1,6 +1,7 @@
 package resizer
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -18,34 +19,33 @@ type told struct {
 	recorder record.EventRecorder
 
 	mu     sync.Mutex
-	claims map[types.UID]map[string]telling // by reason
+	claims map[types.UID]map[telling]time.Time
 }
 
-type telling struct {
-	message string
-	at      time.Time
-}
+type telling struct{ reason, message string }
 
 func (t *told) tell(claim *corev1.PersistentVolumeClaim, kind, reason, message string) {
-	if t.isNew(claim.UID, reason, message) {
+	if t.isNew(claim.UID, telling{reason, message}) {
 		t.recorder.Event(claim, kind, reason, message)
 	}
 }
 
-func (t *told) isNew(claim types.UID, reason, message string) bool {
+func (t *told) isNew(claim types.UID, said telling) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	last := t.claims[claim][reason]
-	if last.message == message && time.Since(last.at) < eventLifetime {
+	all := t.claims[claim]
+	maps.DeleteFunc(all, func(_ telling, at time.Time) bool { return time.Since(at) > eventLifetime })
+	if _, before := all[said]; before {
 		return false
 	}
 	if t.claims == nil {
-		t.claims = map[types.UID]map[string]telling{}
+		t.claims = map[types.UID]map[telling]time.Time{}
 	}
-	if t.claims[claim] == nil {
-		t.claims[claim] = map[string]telling{}
+	if all == nil {
+		all = map[telling]time.Time{}
+		t.claims[claim] = all
 	}
-	t.claims[claim][reason] = telling{message, time.Now()}
+	all[said] = time.Now()
 	return true
 }
 

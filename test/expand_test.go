@@ -102,6 +102,17 @@ func TestExpandRBD(t *testing.T) {
 	s.wantResourceStatus(claim, corev1.PersistentVolumeClaimNodeResizePending, 2<<30)
 	s.event(claim, "FileSystemResizeRequired")
 	ceph.wantImage(t, claim, 2<<30)
+
+	// From then on it is the kubelet's: neither we nor kube-controller-manager write.
+	before, err := getClaim(t.Context(), claim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.othersGrow(s.rbdClass(ceph))
+	after, err := getClaim(t.Context(), claim)
+	if err != nil || after.ResourceVersion != before.ResourceVersion {
+		t.Errorf("somebody still writes: %+v, %v", after.Status, err)
+	}
 }
 
 func TestExpandRBDBlock(t *testing.T) {
