@@ -17,8 +17,8 @@ type ImageInfo struct {
 	ObjectSizeBytes int64
 	Watchers        []string // addresses of the clients that have it mapped or open
 	Snapshots       []string
-	// LostHolders have the image's exclusive lock, but do not watch it any more:
-	// they have crashed, or are cut off and may come back.
+	// LostHolders have the image's exclusive lock, but do not answer: they have
+	// crashed, or are cut off and may come back.
 	LostHolders []string
 }
 

@@ -27,9 +27,6 @@ func connect(cluster cephclient.Cluster, credentials cephclient.Credentials, tim
 			return nil, cephclient.NewError(cephclient.ErrInvalid, op, "librados does not take the option "+name, false)
 		}
 	}
-	if err := breakLocksWithoutBlocklisting(conn); err != nil {
-		return nil, cephclient.NewError(cephclient.ErrInvalid, op, err.Error(), false)
-	}
 	if err := conn.Connect(); err != nil {
 		return nil, refusedConnection(typed(op, false, err))
 	}
@@ -59,20 +56,6 @@ func configuration(cluster cephclient.Cluster, credentials cephclient.Credential
 		"log_file":             "",
 		"admin_socket":         "",
 	}
-}
-
-// breakLocksWithoutBlocklisting is for images whose exclusive lock belongs to a
-// node that has crashed or is cut off. librbd breaks such a lock when it deletes
-// the image, and blocklists its holder; but all images of a node share one client,
-// and so all of the node's volumes would be read-only when it is back (seen with
-// krbd 6.1). An image that is deleted needs no such protection from late writes,
-// and one that grows is left alone (cephclient.ImageInfo).
-func breakLocksWithoutBlocklisting(conn *rados.Conn) error {
-	err := conn.SetConfigOption("rbd_blocklist_on_break_lock", "false")
-	if err != nil { // Octopus
-		err = conn.SetConfigOption("rbd_blacklist_on_break_lock", "false")
-	}
-	return err
 }
 
 // refusedConnection tells a key that the cluster does not take from caps that

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"slices"
-	"strings"
 
 	"github.com/ceph/go-ceph/rados"
 	"github.com/ceph/go-ceph/rbd"
@@ -71,18 +69,14 @@ func (i images) Image(ctx context.Context, volume cephclient.Volume) (cephclient
 			if err != nil {
 				return err
 			}
-			info, err = describe(image)
+			info, err = describe(ioctx, image)
 			return errors.Join(err, image.Close())
 		})
 		return info, err
 	})
 }
 
-// exclusiveLockTag tells the lock of the feature exclusive-lock from those that
-// people set (librbd's ManagedLock).
-const exclusiveLockTag = "internal"
-
-func describe(image *rbd.Image) (cephclient.ImageInfo, error) {
+func describe(ioctx *rados.IOContext, image *rbd.Image) (cephclient.ImageInfo, error) {
 	stat, err := image.Stat()
 	if err != nil {
 		return cephclient.ImageInfo{}, err
@@ -95,16 +89,13 @@ func describe(image *rbd.Image) (cephclient.ImageInfo, error) {
 	if err != nil {
 		return cephclient.ImageInfo{}, err
 	}
-	tag, lockers, err := image.ListLockers()
+	lost, err := lostHolders(ioctx, image)
 	if err != nil {
 		return cephclient.ImageInfo{}, err
 	}
 	info := cephclient.ImageInfo{SizeBytes: int64(stat.Size), ObjectSizeBytes: int64(stat.Obj_size)}
-	for _, locker := range lockers {
-		watches := func(w rbd.ImageWatcher) bool { return locker.Client == fmt.Sprintf("client.%d", w.Id) }
-		if strings.TrimRight(tag, "\x00") == exclusiveLockTag && !slices.ContainsFunc(watchers, watches) {
-			info.LostHolders = append(info.LostHolders, locker.Client+" at "+locker.Addr)
-		}
+	for _, holder := range lost {
+		info.LostHolders = append(info.LostHolders, holder.Client+" at "+holder.Addr)
 	}
 	for _, watcher := range watchers {
 		info.Watchers = append(info.Watchers, fmt.Sprintf("client.%d at %s", watcher.Id, watcher.Addr))

@@ -72,7 +72,7 @@ func trash(ioctx *rados.IOContext, name string) (id string, err error) {
 		return "", err
 	}
 	id, err = image.GetId()
-	if err := errors.Join(err, image.Close()); err != nil {
+	if err := errors.Join(err, releaseLost(ioctx, image), image.Close()); err != nil {
 		return "", err
 	}
 	return id, rbd.GetImage(ioctx, name).Trash(0)
