@@ -94,13 +94,11 @@ func TestExpandRBDFails(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			t.Parallel()
 			s, ceph := newScene(t), suite.ceph[0]
-			f := &failing{scene: s, ceph: ceph, pool: s.namespace}
-			f.id = s.poolAdmin(ceph, f.pool)
-			ceph.run(t, "ceph", "osd", "pool", "create", f.pool)
-			ceph.run(t, "rbd", "pool", "init", f.pool)
+			pool := s.ownPool(ceph)
+			pool.create()
+			f := &failing{scene: s, ceph: ceph, pool: pool.name, id: pool.id}
 			var pv *corev1.PersistentVolume
-			f.claim, pv = s.made(s.rbdClass(ceph, with("pool", f.pool), with("adminId", f.id),
-				with("adminSecretNamespace", s.namespace), with("adminSecretName", f.id)), "1Gi")
+			f.claim, pv = s.made(pool.class, "1Gi")
 
 			asked := f.suffer(fault)
 			s.grown(f.claim, pv.Name, asked)
@@ -110,8 +108,7 @@ func TestExpandRBDFails(t *testing.T) {
 			}
 			s.deleteClaim(f.claim)
 			s.gone(pv.Name)
-			ceph.run(t, "ceph", "osd", "pool", "rm", f.pool, f.pool, "--yes-i-really-really-mean-it")
-			ceph.run(t, "ceph", "auth", "rm", "client."+f.id)
+			pool.remove()
 		})
 	}
 }

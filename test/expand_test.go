@@ -162,22 +162,28 @@ func TestExpandWithKubectlEdit(t *testing.T) {
 	s.finished(claim, 3<<30)
 }
 
+// bothGrown waits until an image and a subvolume have grown from 1 GiB.
+func (s *scene) bothGrown(ceph *cephCluster, rbd, cephfs *corev1.PersistentVolumeClaim, wantBytes int64) {
+	s.t.Helper()
+	s.grown(rbd, "pvc-"+string(rbd.UID), wantBytes)
+	s.nodePending(rbd, 1<<30)
+	ceph.wantImage(s.t, rbd, wantBytes)
+	s.finished(cephfs, wantBytes)
+	s.grown(cephfs, "pvc-"+string(cephfs.UID), wantBytes)
+	ceph.wantQuota(s.t, cephfs, wantBytes)
+}
+
 func TestExpandTwiceInARow(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
 	s := newScene(t)
-	rbd, rbdPV := s.made(s.rbdClass(ceph), "1Gi")
-	cephfs, cephfsPV := s.made(s.cephfsClass(ceph), "1Gi")
+	rbd, _ := s.made(s.rbdClass(ceph), "1Gi")
+	cephfs, _ := s.made(s.cephfsClass(ceph), "1Gi")
 	for _, size := range []string{"2Gi", "3Gi"} {
 		s.request(rbd, size)
 		s.request(cephfs, size)
 	}
-	s.grown(rbd, rbdPV.Name, 3<<30)
-	s.nodePending(rbd, 1<<30)
-	s.grown(cephfs, cephfsPV.Name, 3<<30)
-	s.finished(cephfs, 3<<30)
-	ceph.wantImage(t, rbd, 3<<30)
-	ceph.wantQuota(t, cephfs, 3<<30)
+	s.bothGrown(ceph, rbd, cephfs, 3<<30)
 }
 
 // A volume carries what its growth needs. The API server takes no edit once the
@@ -218,19 +224,14 @@ func TestExpandNeverShrinks(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
 	s := newScene(t)
-	rbd, rbdPV := s.made(s.rbdClass(ceph), "1Gi")
-	cephfs, cephfsPV := s.made(s.cephfsClass(ceph), "1Gi")
+	rbd, _ := s.made(s.rbdClass(ceph), "1Gi")
+	cephfs, _ := s.made(s.cephfsClass(ceph), "1Gi")
 	ceph.run(t, "rbd", "resize", "--no-progress", "--size=3G", imageSpec(rbd))
 	ceph.run(t, "ceph", "fs", "subvolume", "resize", ceph.FileSystem, volumeName(cephfs), strconv.Itoa(3<<30), "--group_name="+defaultGroup)
 
 	s.request(rbd, "2Gi")
 	s.request(cephfs, "2Gi")
-	s.grown(rbd, rbdPV.Name, 3<<30)
-	s.nodePending(rbd, 1<<30)
-	s.grown(cephfs, cephfsPV.Name, 3<<30)
-	s.finished(cephfs, 3<<30)
-	ceph.wantImage(t, rbd, 3<<30)
-	ceph.wantQuota(t, cephfs, 3<<30)
+	s.bothGrown(ceph, rbd, cephfs, 3<<30)
 }
 
 // Claims cannot be shrunk: that is the API server's rule, which the controller

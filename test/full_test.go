@@ -14,16 +14,13 @@ func TestFullPool(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
 	s := newScene(t)
-	pool := s.namespace
-	id := s.poolAdmin(ceph, pool)
-	ceph.run(t, "ceph", "osd", "pool", "create", pool)
-	ceph.run(t, "rbd", "pool", "init", pool)
-	class := s.rbdClass(ceph, with("pool", pool), with("adminId", id), with("adminSecretNamespace", s.namespace), with("adminSecretName", id))
-	claim, pv := s.made(class, "1Gi")
-	ceph.run(t, "ceph", "osd", "pool", "set-quota", pool, "max_objects", "1")
-	s.full(ceph, pool)
+	pool := s.ownPool(ceph)
+	pool.create()
+	claim, pv := s.made(pool.class, "1Gi")
+	ceph.run(t, "ceph", "osd", "pool", "set-quota", pool.name, "max_objects", "1")
+	s.full(ceph, pool.name)
 
-	refused := s.claim(class, "1Gi")
+	refused := s.claim(pool.class, "1Gi")
 	s.event(refused, "ProvisioningFailed", "no space or quota exceeded", "raise the pool's quota")
 	s.request(claim, "2Gi")
 	s.grown(claim, pv.Name, 2<<30)
@@ -34,16 +31,15 @@ func TestFullPool(t *testing.T) {
 	if _, err := getVolume(t.Context(), pv.Name); err != nil {
 		t.Errorf("the volume has gone before its image: %v", err)
 	}
-	ceph.run(t, "ceph", "osd", "pool", "set-quota", pool, "max_objects", "0")
+	ceph.run(t, "ceph", "osd", "pool", "set-quota", pool.name, "max_objects", "0")
 	s.gone(pv.Name)
 	s.eventuallyIn(t.Context(), toolInterval, 20*time.Second, "the pool is empty", func(context.Context) error {
-		if left := strings.Fields(ceph.run(t, "rbd", "ls", pool)); len(left) > 0 {
+		if left := strings.Fields(ceph.run(t, "rbd", "ls", pool.name)); len(left) > 0 {
 			return fmt.Errorf("it has images %v", left)
 		}
 		return nil
 	})
-	ceph.run(t, "ceph", "osd", "pool", "rm", pool, pool, "--yes-i-really-really-mean-it")
-	ceph.run(t, "ceph", "auth", "rm", "client."+id)
+	pool.remove()
 }
 
 // full waits until Ceph takes a pool for full.

@@ -205,37 +205,16 @@ func TestRefusedClaimsAreServedWhenTheCauseIsGone(t *testing.T) {
 	t.Run("a pool", func(t *testing.T) {
 		t.Parallel()
 		s := newScene(t)
-		pool := s.namespace
-		id := s.poolAdmin(ceph, pool)
-		claim := s.claim(s.rbdClass(ceph, with("pool", pool), with("adminId", id),
-			with("adminSecretNamespace", s.namespace), with("adminSecretName", id)), "1Gi")
-		s.event(claim, "ProvisioningFailed", "no pool", pool)
-		ceph.run(t, "ceph", "osd", "pool", "create", pool)
-		ceph.run(t, "rbd", "pool", "init", pool)
+		pool := s.ownPool(ceph)
+		claim := s.claim(pool.class, "1Gi")
+		s.event(claim, "ProvisioningFailed", "no pool", pool.name)
+		pool.create()
 		pv := s.bound(claim)
-		ceph.image(t, pool+"/"+volumeName(claim))
+		ceph.image(t, pool.name+"/"+volumeName(claim))
 		s.deleteClaim(claim)
 		s.gone(pv.Name)
-		ceph.run(t, "ceph", "osd", "pool", "rm", pool, pool, "--yes-i-really-really-mean-it")
+		pool.remove()
 	})
-}
-
-func rbdAdminCaps(pool string) []string {
-	return []string{"mon", "profile rbd", "mgr", "profile rbd pool=" + pool, "osd", "profile rbd pool=" + pool}
-}
-
-// poolAdmin makes an identity for a pool of the test's own, which may not exist
-// yet, and a secret of the same name.
-func (s *scene) poolAdmin(ceph *cephCluster, pool string) (id string) {
-	s.t.Helper()
-	id = "admin-of-" + pool
-	ceph.run(s.t, "ceph", append([]string{"auth", "get-or-create", "client." + id}, rbdAdminCaps(pool)...)...)
-	key, err := ceph.key(s.t.Context(), id)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.secret(id, map[string]string{"key": key})
-	return id
 }
 
 // Sizes that never reach the controller.
