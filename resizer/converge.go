@@ -142,6 +142,7 @@ func (r *Resizer) finish(ctx context.Context, run *run) error {
 	if err := r.patchClaimStatus(ctx, run, func(c *corev1.PersistentVolumeClaim) { markFinished(c, size) }); err != nil {
 		return err
 	}
+	run.seen.use = useUnknown // pods that came before this write know the old size only
 	if before.Cmp(size) < 0 {
 		r.told.tell(run.claim, corev1.EventTypeNormal, reasonSuccess, fmt.Sprintf("Volume %s has grown to %s", run.pv.Name, size.String()))
 	}
