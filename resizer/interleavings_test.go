@@ -198,9 +198,7 @@ func (m *model) Grow(ctx context.Context, volume cephclient.Volume, sizeBytes in
 		if _, err := m.Backend.Grow(ctx, volume, sizeBytes); err != nil {
 			return cephclient.Info{}, err
 		}
-		// If the user then asks for less, and the kubelet ends an earlier growth,
-		// which clears all marks, the claim is content with less than there is.
-		m.unnoticed = m.unnoticed || m.gate && m.kind == "file system"
+		m.unnoticed = m.unnoticed || m.gate // see drop
 		fallthrough
 	case timesOutBefore:
 		return cephclient.Info{}, cephclient.NewError(cephclient.ErrTimeout, "grow", "", true)
@@ -258,7 +256,7 @@ func (m *model) control(i int) {
 	err := m.resizers[i].perform(context.Background(), m.runs[i], step)
 	m.note("controller %d: %s, %v", i, step, err)
 	if err != nil {
-		m.runs[i] = nil
+		m.drop(i)
 	}
 	m.check(status, volume)
 }
@@ -282,8 +280,18 @@ func (m *model) check(statusBefore, volumeBefore resource.Quantity) {
 	}
 }
 
-func (m *model) crash(i int) {
+// drop ends a run. What Ceph said is lost with it: if the user then asks for less,
+// and the other controller or the kubelet ends another growth, which clears all
+// marks, the claim is content with less than there is (docs/expansion.md, Giving up).
+func (m *model) drop(i int) {
+	if run := m.runs[i]; run != nil && run.seen.size != nil && m.gate {
+		m.unnoticed = true
+	}
 	m.runs[i] = nil
+}
+
+func (m *model) crash(i int) {
+	m.drop(i)
 	m.note("controller %d crashes", i)
 }
 
@@ -409,8 +417,6 @@ func (m *model) administrator() {
 func (m *model) settle() {
 	m.note("all faults end")
 	m.outcome = works
-	m.crash(0)
-	m.crash(1)
 	for range 30 {
 		before := m.writes
 		for i := range m.runs {
@@ -471,6 +477,8 @@ func TestInterleavings(t *testing.T) {
 		for range 10 + m.rand.IntN(60) {
 			m.move()
 		}
+		m.crash(0)
+		m.crash(1)
 		if m.unnoticed { // which nobody notices until there is another reason to ask Ceph
 			m.askFor(*resource.NewQuantity(m.size()+1, resource.BinarySI))
 		}
