@@ -115,7 +115,16 @@ func TestExpandRBDFails(t *testing.T) {
 
 func TestExpandCephFSFails(t *testing.T) {
 	t.Parallel()
-	for state, fault := range faultsOfBoth() {
+	faults := faultsOfBoth()
+	subvolume := func(f *failing, verb string, size ...string) {
+		f.ceph.run(f.t, "ceph", append(append([]string{"fs", "subvolume", verb, f.ceph.FileSystem, volumeName(f.claim)}, size...), "--group_name="+defaultGroup)...)
+	}
+	faults["subvolume missing"] = fault{
+		happen: func(f *failing) { subvolume(f, "rm") },
+		mend:   func(f *failing) { subvolume(f, "create", strconv.Itoa(1<<30)) },
+		want:   []string{"not found", "restore it, or delete the claim"},
+	}
+	for state, fault := range faults {
 		t.Run(state, func(t *testing.T) {
 			t.Parallel()
 			s, ceph := newScene(t), suite.ceph[0]
