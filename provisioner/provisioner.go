@@ -7,6 +7,7 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
 	"ceph.example/ceph-provisioner/cephclient"
@@ -29,6 +30,7 @@ type Access interface {
 type Provisioner struct {
 	kind   cephclient.Kind
 	access Access
+	client kubernetes.Interface
 }
 
 var (
@@ -37,8 +39,8 @@ var (
 )
 
 // New returns the provisioner of a kind.
-func New(kind cephclient.Kind, access Access) *Provisioner {
-	return &Provisioner{kind: kind, access: access}
+func New(kind cephclient.Kind, access Access, client kubernetes.Interface) *Provisioner {
+	return &Provisioner{kind: kind, access: access, client: client}
 }
 
 // SupportsBlock implements [controller.BlockProvisioner].
@@ -101,19 +103,4 @@ func ensure(ctx context.Context, backend cephclient.Backend, request pvspec.Requ
 		info, err = backend.Grow(ctx, info.Volume, request.SizeBytes)
 	}
 	return info, controller.ProvisioningInBackground, err
-}
-
-// ShouldDelete implements [controller.DeletionGuard].
-func (p *Provisioner) ShouldDelete(_ context.Context, pv *corev1.PersistentVolume) bool {
-	return !pvspec.Migrated(pv) // else CSI migration answers for it
-}
-
-// Delete implements [controller.Provisioner], from what the volume and its
-// secret say. Deleting what is absent succeeds.
-func (p *Provisioner) Delete(ctx context.Context, pv *corev1.PersistentVolume) error {
-	backend, volume, err := p.access.Open(ctx, pv)
-	if err != nil {
-		return err
-	}
-	return backend.Delete(ctx, volume)
 }

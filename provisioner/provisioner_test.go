@@ -107,7 +107,7 @@ func TestProvisionStates(t *testing.T) {
 			if c.spoil != nil {
 				c.spoil(&o)
 			}
-			pv, got, err := provisioner.New(cephclient.RBD, access{c.backend, c.fails}).Provision(context.Background(), o)
+			pv, got, err := provisioner.New(cephclient.RBD, access{c.backend, c.fails}, nil).Provision(context.Background(), o)
 			if got != c.want || (err == nil) != c.ok || (pv != nil) != c.ok {
 				t.Errorf("state %s, %v, PV %v; want %s", got, err, pv, c.want)
 			}
@@ -128,7 +128,7 @@ func TestProvisionAdopts(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			backend := &fake.Backend{}
 			backend.Put(name, c.before)
-			pv, _, err := provisioner.New(cephclient.RBD, access{backend: backend}).Provision(context.Background(), options())
+			pv, _, err := provisioner.New(cephclient.RBD, access{backend: backend}, nil).Provision(context.Background(), options())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,28 +137,5 @@ func TestProvisionAdopts(t *testing.T) {
 				t.Errorf("PV %s, volumes %v; want %d", capacity.String(), backend.Sizes(), c.want)
 			}
 		})
-	}
-}
-
-func TestDelete(t *testing.T) {
-	backend := &fake.Backend{}
-	p := provisioner.New(cephclient.RBD, access{backend: backend})
-	pv, _, err := p.Provision(context.Background(), options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, state := range []string{"present", "absent"} {
-		if err := p.Delete(context.Background(), pv); err != nil || len(backend.Sizes()) > 0 {
-			t.Errorf("%s: %v, %v", state, err, backend.Sizes())
-		}
-	}
-	migrated := pv.DeepCopy()
-	metav1.SetMetaDataAnnotation(&migrated.ObjectMeta, "pv.kubernetes.io/migrated-to", "rbd.csi.ceph.com")
-	if !p.ShouldDelete(context.Background(), pv) || p.ShouldDelete(context.Background(), migrated) {
-		t.Error("deletes what CSI migration has taken over, or not what is ours")
-	}
-	refusing := provisioner.New(cephclient.RBD, access{backend: backend, fails: "Open"})
-	if err := refusing.Delete(context.Background(), pv); !errors.Is(err, errAccess) {
-		t.Errorf("deleted without access: %v", err)
 	}
 }

@@ -179,6 +179,24 @@ func (s *scene) othersGrow(class string) {
 	}
 }
 
+// rests waits until nobody writes to a claim while others grow. An attempt of
+// kube-controller-manager that was under way may write once more, at its own time.
+func (s *scene) rests(claim *corev1.PersistentVolumeClaim, othersClass string) {
+	s.t.Helper()
+	s.eventually("claim "+claim.Name+" rests", func(ctx context.Context) error {
+		before, err := getClaim(ctx, claim)
+		if err != nil {
+			return err
+		}
+		s.othersGrow(othersClass)
+		after, err := getClaim(ctx, claim)
+		if err == nil && after.ResourceVersion != before.ResourceVersion {
+			err = fmt.Errorf("somebody has written: %+v, %+v", after.Status, after.ManagedFields)
+		}
+		return err
+	})
+}
+
 func (s *scene) allowGrowth(class string, allow bool) {
 	s.t.Helper()
 	s.eventually("the class is edited", func(ctx context.Context) error {

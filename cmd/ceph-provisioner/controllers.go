@@ -48,8 +48,8 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 		informers: []informers.SharedInformerFactory{shared, cephfsClaims},
 		events:    record.NewBroadcaster(),
 	}
-	c.rbd = newProvisionController(o, client, o.rbdProvisioners, provisioner.New(cephclient.RBD, access), shared, shared)
-	c.cephfs = newProvisionController(o, client, o.cephfsProvisioners, provisioner.New(cephclient.CephFS, access), cephfsClaims, shared)
+	c.rbd = newProvisionController(o, client, o.rbdProvisioners, provisioner.New(cephclient.RBD, access, client), shared, shared)
+	c.cephfs = newProvisionController(o, client, o.cephfsProvisioners, provisioner.New(cephclient.CephFS, access, client), cephfsClaims, shared)
 
 	recorder := c.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "ceph-provisioner"})
 	var err error

@@ -1,0 +1,59 @@
+package provisioner
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
+
+	"ceph.example/ceph-provisioner/pvspec"
+)
+
+// ShouldDelete implements [controller.DeletionGuard] on what the informer has. The
+// library itself looks at phase and policy only. A volume without a claimRef has been
+// made available to the next claim; kube-controller-manager writes its new phase a
+// moment later.
+func (p *Provisioner) ShouldDelete(_ context.Context, pv *corev1.PersistentVolume) bool {
+	return pv.Spec.ClaimRef != nil && !pvspec.Migrated(pv) // else CSI migration answers for it
+}
+
+// Delete implements [controller.Provisioner], from what the volume and its
+// secret say. Deleting what is absent succeeds.
+func (p *Provisioner) Delete(ctx context.Context, pv *corev1.PersistentVolume) error {
+	if err := p.stillReleased(ctx, pv); err != nil {
+		return err
+	}
+	backend, volume, err := p.access.Open(ctx, pv)
+	if err != nil {
+		return err
+	}
+	return backend.Delete(ctx, volume)
+}
+
+// stillReleased asks the API server whether the volume is to be deleted, because data
+// that somebody wants to keep after all must not depend on how old a cache is. It
+// returns a [controller.IgnoredError] where the next event of the volume will tell.
+func (p *Provisioner) stillReleased(ctx context.Context, pv *corev1.PersistentVolume) error {
+	now, err := p.client.CoreV1().PersistentVolumes().Get(ctx, pv.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err) || err == nil && now.UID != pv.UID:
+		return &controller.IgnoredError{Reason: "PersistentVolume " + pv.Name + " is gone"}
+	case err != nil:
+		return fmt.Errorf("read PersistentVolume %s before it is deleted: %w", pv.Name, err)
+	case now.Status.Phase != corev1.VolumeReleased, now.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete,
+		!p.ShouldDelete(ctx, now):
+		return &controller.IgnoredError{Reason: "PersistentVolume " + pv.Name + " is not to be deleted any more"}
+	}
+	ref := now.Spec.ClaimRef
+	claim, err := p.client.CoreV1().PersistentVolumeClaims(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err) || err == nil && claim.UID != ref.UID:
+		return nil
+	case err != nil:
+		return fmt.Errorf("look whether claim %s/%s is gone: %w", ref.Namespace, ref.Name, err)
+	}
+	return fmt.Errorf("PersistentVolume %s is Released, but its claim %s/%s is there: nothing is deleted as long as it is", pv.Name, ref.Namespace, ref.Name)
+}

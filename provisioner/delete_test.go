@@ -1,0 +1,108 @@
+package provisioner_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
+
+	"ceph.example/ceph-provisioner/cephclient"
+	cephfake "ceph.example/ceph-provisioner/cephclient/fake"
+	"ceph.example/ceph-provisioner/provisioner"
+)
+
+// released provisions a volume whose claim is gone.
+func released(t *testing.T, backend *cephfake.Backend) *corev1.PersistentVolume {
+	t.Helper()
+	pv, _, err := provisioner.New(cephclient.RBD, access{backend: backend}, nil).Provision(context.Background(), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pv.UID = "pv-uid"
+	pv.Status.Phase = corev1.VolumeReleased
+	pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
+	pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "ns", Name: "data", UID: "1-2-3"}
+	return pv
+}
+
+func TestDelete(t *testing.T) {
+	backend := &cephfake.Backend{}
+	pv := released(t, backend)
+	client := fake.NewSimpleClientset(pv)
+	refusing := provisioner.New(cephclient.RBD, access{backend: backend, fails: "Open"}, client)
+	if err := refusing.Delete(context.Background(), pv); !errors.Is(err, errAccess) || len(backend.Sizes()) == 0 {
+		t.Errorf("deleted without access: %v", err)
+	}
+	for _, state := range []string{"present", "absent"} {
+		if err := provisioner.New(cephclient.RBD, access{backend: backend}, client).Delete(context.Background(), pv); err != nil || len(backend.Sizes()) > 0 {
+			t.Errorf("%s: %v, %v", state, err, backend.Sizes())
+		}
+	}
+}
+
+// The library acts on its cache, and on phase and policy alone. Whoever keeps a volume
+// after all must find its data.
+func TestDeleteKeepsWhatIsNotReleasedAnyMore(t *testing.T) {
+	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "data", UID: "1-2-3"}}
+	another := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "data", UID: "4-5-6"}}
+	for state, c := range map[string]struct {
+		change  func(*corev1.PersistentVolume)
+		claim   runtime.Object
+		fails   string
+		deletes bool
+		ignored bool
+	}{
+		"released":                        {deletes: true},
+		"claim of the same name":          {claim: another, deletes: true},
+		"bound again":                     {change: func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeBound }, ignored: true},
+		"claimRef removed, phase not yet": {change: func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef = nil }, ignored: true},
+		"to be retained": {change: func(pv *corev1.PersistentVolume) {
+			pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
+		}, ignored: true},
+		"another volume of the name":          {change: func(pv *corev1.PersistentVolume) { pv.UID = "other" }, ignored: true},
+		"migrated to CSI":                     {change: func(pv *corev1.PersistentVolume) { pv.Annotations["pv.kubernetes.io/migrated-to"] = "rbd.csi.ceph.com" }, ignored: true},
+		"its claim has come back":             {claim: claim},
+		"API server does not tell the volume": {fails: "persistentvolumes"},
+		"API server does not tell the claim":  {fails: "persistentvolumeclaims"},
+	} {
+		t.Run(state, func(t *testing.T) {
+			backend := &cephfake.Backend{}
+			cached := released(t, backend)
+			now := cached.DeepCopy()
+			if c.change != nil {
+				c.change(now)
+			}
+			objects := []runtime.Object{now}
+			if c.claim != nil {
+				objects = append(objects, c.claim)
+			}
+			client := fake.NewSimpleClientset(objects...)
+			client.PrependReactor("get", c.fails, func(clienttesting.Action) (bool, runtime.Object, error) {
+				return c.fails != "", nil, errAccess
+			})
+			err := provisioner.New(cephclient.RBD, access{backend: backend}, client).Delete(context.Background(), cached)
+			var ignored *controller.IgnoredError
+			if deleted := len(backend.Sizes()) == 0; deleted != c.deletes || (err == nil) != c.deletes || errors.As(err, &ignored) != c.ignored {
+				t.Errorf("deleted %t, %v; want %t, ignored %t", deleted, err, c.deletes, c.ignored)
+			}
+		})
+	}
+}
+
+func TestShouldDelete(t *testing.T) {
+	p := provisioner.New(cephclient.RBD, access{}, nil)
+	pv := released(t, &cephfake.Backend{})
+	migrated, freed := pv.DeepCopy(), pv.DeepCopy()
+	metav1.SetMetaDataAnnotation(&migrated.ObjectMeta, "pv.kubernetes.io/migrated-to", "rbd.csi.ceph.com")
+	freed.Spec.ClaimRef = nil
+	ctx := context.Background()
+	if !p.ShouldDelete(ctx, pv) || p.ShouldDelete(ctx, migrated) || p.ShouldDelete(ctx, freed) {
+		t.Error("deletes what CSI migration has taken over or what nobody claims, or not what is ours")
+	}
+}
