@@ -32,13 +32,18 @@ type CreateOptions struct {
 
 	// CephFS only.
 	NamespaceIsolated bool // a RADOS namespace for this volume alone
+
+	Owner Owner // written onto a new volume, and onto an adopted one
 }
 
 // Info is what Ceph says about a volume.
 type Info struct {
-	Volume    Volume // with the file system's name filled in
-	SizeBytes int64  // image size, or quota; [Unlimited] for a subvolume without a quota
-	Path      string // CephFS: what to mount; empty for RBD
+	Volume    Volume // with the file system's name and the path filled in
+	SizeBytes int64  // image size, or quota; [Unlimited] for a CephFS volume without a quota
+
+	// CephFS only: where the volume's data is in RADOS.
+	DataPool  string
+	Namespace string // empty unless the volume has one for itself
 }
 
 // Unlimited is the size of a CephFS subvolume that has no quota.

@@ -14,35 +14,50 @@ type FileSystem struct {
 	DataPools []string
 }
 
-// SubvolumeInfo is what the mgr's volumes module says about a subvolume.
-type SubvolumeInfo struct {
+// CephFSInfo is what a file system says about a volume.
+type CephFSInfo struct {
 	QuotaBytes int64 // Unlimited when there is no quota
 	UsedBytes  int64
 	Path       string
+	DataPool   string
+	Namespace  string // in RADOS; empty unless the volume has its own
+	Owner      string // as it stands on a directory; subvolumes do not tell it here
+	Entries    int64  // files and folders right below a directory; subvolumes do not tell it here
 }
 
-// SubvolumeStore is what the policy for CephFS needs of the mgr's volumes
-// module. Calls end by their context's deadline.
-type SubvolumeStore interface {
-	// FileSystems lists the cluster's file systems.
+// FileSystems lists the file systems of a cluster.
+type FileSystems interface {
 	FileSystems(ctx context.Context) ([]FileSystem, error)
-	// Create makes a subvolume and its group where they are absent. On a
-	// subvolume that exists it would set the quota anew: ask Subvolume first.
+}
+
+// CephFSStore is what the policy for CephFS needs of the mgr's volumes module, for
+// subvolumes, or of the file system itself, for directories. Calls end by their
+// context's deadline.
+type CephFSStore interface {
+	// Create makes a volume and its group where they are absent, with a quota. On
+	// one that exists it would set the quota anew: ask Inspect first.
 	Create(ctx context.Context, volume Volume, quotaBytes int64, options CreateOptions) error
-	// Subvolume describes a subvolume, or returns ErrNotFound, also where the
-	// group or the file system is absent.
-	Subvolume(ctx context.Context, volume Volume) (SubvolumeInfo, error)
+	// Inspect describes a volume, or returns ErrNotFound, also where the group or
+	// the file system is absent.
+	Inspect(ctx context.Context, volume Volume) (CephFSInfo, error)
 	// SetQuota sets the quota, smaller or larger than before.
 	SetQuota(ctx context.Context, volume Volume, quotaBytes int64) error
-	// Remove moves the subvolume aside and has it purged by the mgr, or returns
-	// ErrNotFound as Subvolume does.
+	// Mark writes the owner onto a volume.
+	Mark(ctx context.Context, volume Volume, owner Owner) error
+	// Remove moves the volume aside and has it purged in the background, or returns
+	// ErrNotFound as Inspect does.
 	Remove(ctx context.Context, volume Volume) error
 }
 
-// NewCephFS returns the backend for CephFS subvolumes.
-func NewCephFS(subvolumes SubvolumeStore) Backend { return cephfsBackend{subvolumes} }
+// NewCephFS returns the backend for CephFS.
+func NewCephFS(fileSystems FileSystems, subvolumes CephFSStore) Backend {
+	return cephfsBackend{fileSystems, subvolumes}
+}
 
-type cephfsBackend struct{ subvolumes SubvolumeStore }
+type cephfsBackend struct {
+	fileSystems FileSystems
+	subvolumes  CephFSStore
+}
 
 func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (Info, error) {
 	if err := checkSize(volume, sizeBytes); err != nil {
@@ -53,24 +68,25 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 		return Info{}, err
 	}
 	info, err := b.Stat(ctx, volume)
-	if err == nil && info.SizeBytes != Unlimited {
-		return info, nil
-	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Info{}, unseen(err)
 	}
-	if err := b.subvolumes.Create(ctx, volume, sizeBytes, options); err != nil {
-		return Info{}, err
+	if err != nil || info.SizeBytes == Unlimited {
+		if err := b.subvolumes.Create(ctx, volume, sizeBytes, options); err != nil {
+			return Info{}, err
+		}
+		if info, err = b.readBack(ctx, volume, sizeBytes); err != nil {
+			return Info{}, afterWrite(err)
+		}
 	}
-	info, err = b.readBack(ctx, volume, sizeBytes)
-	return info, afterWrite(err)
+	return info, afterWrite(b.subvolumes.Mark(ctx, info.Volume, options.Owner))
 }
 
 func (b cephfsBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (Info, error) {
 	if err := checkSize(volume, sizeBytes); err != nil {
 		return Info{}, err
 	}
-	before, err := b.subvolumes.Subvolume(ctx, volume)
+	before, err := b.subvolumes.Inspect(ctx, volume)
 	if err != nil {
 		return Info{}, unseen(err)
 	}
@@ -98,7 +114,7 @@ func (b cephfsBackend) Delete(ctx context.Context, volume Volume) error {
 	}
 	// Absent is success, but a file system that is not there was perhaps only
 	// renamed: its subvolumes would stay behind unseen.
-	fileSystems, err := b.subvolumes.FileSystems(ctx)
+	fileSystems, err := b.fileSystems.FileSystems(ctx)
 	if err != nil {
 		return err
 	}
@@ -107,15 +123,16 @@ func (b cephfsBackend) Delete(ctx context.Context, volume Volume) error {
 }
 
 func (b cephfsBackend) Stat(ctx context.Context, volume Volume) (Info, error) {
-	subvolume, err := b.subvolumes.Subvolume(ctx, volume)
+	found, err := b.subvolumes.Inspect(ctx, volume)
 	if err != nil {
 		return Info{}, err
 	}
-	return describe(volume, subvolume), nil
+	return describe(volume, found), nil
 }
 
-func describe(volume Volume, subvolume SubvolumeInfo) Info {
-	return Info{Volume: volume, SizeBytes: subvolume.QuotaBytes, Path: subvolume.Path}
+func describe(volume Volume, found CephFSInfo) Info {
+	volume.Path = found.Path
+	return Info{Volume: volume, SizeBytes: found.QuotaBytes, DataPool: found.DataPool, Namespace: found.Namespace}
 }
 
 // readBack holds the promise that the quota is exactly what was asked for.
@@ -138,7 +155,7 @@ func (b cephfsBackend) readBack(ctx context.Context, volume Volume, quotaBytes i
 // place finds the file system, and refuses a data pool that is not one of its
 // own before anything is made.
 func (b cephfsBackend) place(ctx context.Context, volume Volume, dataPool string) (Volume, error) {
-	fileSystems, err := b.subvolumes.FileSystems(ctx)
+	fileSystems, err := b.fileSystems.FileSystems(ctx)
 	if err != nil {
 		return Volume{}, err
 	}

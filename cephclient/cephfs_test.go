@@ -13,14 +13,15 @@ import (
 // subvolumeStore is a file system in memory.
 type subvolumeStore struct {
 	fileSystems []cephclient.FileSystem
-	subvolumes  map[string]cephclient.SubvolumeInfo
+	subvolumes  map[string]cephclient.CephFSInfo
 	statErr     error
+	markErr     error
 	deafQuota   bool // setting a quota succeeds and has no effect
 	calls       []string
 }
 
 func newSubvolumeStore(fileSystems ...string) *subvolumeStore {
-	s := &subvolumeStore{subvolumes: map[string]cephclient.SubvolumeInfo{}}
+	s := &subvolumeStore{subvolumes: map[string]cephclient.CephFSInfo{}}
 	for _, name := range fileSystems {
 		s.fileSystems = append(s.fileSystems, cephclient.FileSystem{Name: name, DataPools: []string{name + ".data"}})
 	}
@@ -36,11 +37,11 @@ func (s *subvolumeStore) Create(_ context.Context, v cephclient.Volume, quotaByt
 	if s.deafQuota {
 		quotaBytes = cephclient.Unlimited
 	}
-	s.subvolumes[v.Name] = cephclient.SubvolumeInfo{QuotaBytes: quotaBytes, Path: "/volumes/" + v.Group + "/" + v.Name}
+	s.subvolumes[v.Name] = cephclient.CephFSInfo{QuotaBytes: quotaBytes, Path: "/volumes/" + v.Group + "/" + v.Name}
 	return nil
 }
 
-func (s *subvolumeStore) Subvolume(_ context.Context, v cephclient.Volume) (cephclient.SubvolumeInfo, error) {
+func (s *subvolumeStore) Inspect(_ context.Context, v cephclient.Volume) (cephclient.CephFSInfo, error) {
 	subvolume, found := s.subvolumes[v.Name]
 	if !found {
 		return subvolume, cephclient.NewError(cephclient.ErrNotFound, "read", "", false)
@@ -59,6 +60,16 @@ func (s *subvolumeStore) SetQuota(_ context.Context, v cephclient.Volume, quotaB
 	return nil
 }
 
+func (s *subvolumeStore) Mark(_ context.Context, v cephclient.Volume, owner cephclient.Owner) error {
+	if s.markErr != nil {
+		return s.markErr
+	}
+	subvolume := s.subvolumes[v.Name]
+	subvolume.Owner = owner.String()
+	s.subvolumes[v.Name] = subvolume
+	return nil
+}
+
 func (s *subvolumeStore) Remove(_ context.Context, v cephclient.Volume) error {
 	if _, found := s.subvolumes[v.Name]; !found {
 		return cephclient.NewError(cephclient.ErrNotFound, "remove", "", true)
@@ -72,12 +83,12 @@ func subvolume(fileSystem string) cephclient.Volume {
 }
 
 func TestCephFSEnsure(t *testing.T) {
-	quota := func(bytes int64) *cephclient.SubvolumeInfo { return &cephclient.SubvolumeInfo{QuotaBytes: bytes} }
+	quota := func(bytes int64) *cephclient.CephFSInfo { return &cephclient.CephFSInfo{QuotaBytes: bytes} }
 	for name, c := range map[string]struct {
 		fileSystems []string
 		fsName      string
 		dataPool    string
-		present     *cephclient.SubvolumeInfo
+		present     *cephclient.CephFSInfo
 		want        int64
 		calls       string
 		cause       error
@@ -100,34 +111,46 @@ func TestCephFSEnsure(t *testing.T) {
 			if c.present != nil {
 				store.subvolumes["x"] = *c.present
 			}
-			info, err := cephclient.NewCephFS(store).Ensure(context.Background(), subvolume(c.fsName), gib+7, cephclient.CreateOptions{DataPool: c.dataPool})
+			info, err := cephclient.NewCephFS(store, store).Ensure(context.Background(), subvolume(c.fsName), gib+7, cephclient.CreateOptions{DataPool: c.dataPool, Owner: cephclient.Owner{ClaimUID: "1"}})
 			if !errors.Is(err, c.cause) || info.SizeBytes != c.want {
 				t.Errorf("got %d bytes, %v; want %d, %v", info.SizeBytes, err, c.want, c.cause)
 			}
 			if got := fmt.Sprint(store.calls); got != c.calls {
 				t.Errorf("calls %s, want %s", got, c.calls)
 			}
+			if owner, _ := cephclient.ParseOwner(store.subvolumes["x"].Owner); err == nil && owner.ClaimUID != "1" {
+				t.Errorf("it says that it belongs to %+v", owner)
+			}
 			mustSay(t, err, c.says)
 		})
 	}
 }
 
+func TestCephFSEnsureFailsUntilTheSubvolumeSaysWhoseItIs(t *testing.T) {
+	store := newSubvolumeStore("a")
+	store.markErr = cephclient.NewError(cephclient.ErrDenied, "mark", "", true)
+	_, err := cephclient.NewCephFS(store, store).Ensure(context.Background(), subvolume("a"), gib, cephclient.CreateOptions{})
+	if !errors.Is(err, cephclient.ErrDenied) || !cephclient.MayBeHalfDone(err) {
+		t.Errorf("a subvolume without mark counts as done, or as nothing: %v", err)
+	}
+}
+
 func TestCephFSGrow(t *testing.T) {
 	for name, c := range map[string]struct {
-		before    cephclient.SubvolumeInfo
+		before    cephclient.CephFSInfo
 		ask, want int64
 		cause     error
 	}{
-		"smaller":                     {before: cephclient.SubvolumeInfo{QuotaBytes: 5}, ask: 9, want: 9},
-		"equal":                       {before: cephclient.SubvolumeInfo{QuotaBytes: 9}, ask: 9, want: 9},
-		"larger stays so":             {before: cephclient.SubvolumeInfo{QuotaBytes: 10}, ask: 9, want: 10},
-		"no quota, little in it":      {before: cephclient.SubvolumeInfo{UsedBytes: 9}, ask: 9, want: 9},
-		"no quota, more in it: stays": {before: cephclient.SubvolumeInfo{UsedBytes: 10}, ask: 9, want: cephclient.Unlimited, cause: cephclient.ErrWouldShrink},
+		"smaller":                     {before: cephclient.CephFSInfo{QuotaBytes: 5}, ask: 9, want: 9},
+		"equal":                       {before: cephclient.CephFSInfo{QuotaBytes: 9}, ask: 9, want: 9},
+		"larger stays so":             {before: cephclient.CephFSInfo{QuotaBytes: 10}, ask: 9, want: 10},
+		"no quota, little in it":      {before: cephclient.CephFSInfo{UsedBytes: 9}, ask: 9, want: 9},
+		"no quota, more in it: stays": {before: cephclient.CephFSInfo{UsedBytes: 10}, ask: 9, want: cephclient.Unlimited, cause: cephclient.ErrWouldShrink},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := newSubvolumeStore("a")
 			store.subvolumes["x"] = c.before
-			_, err := cephclient.NewCephFS(store).Grow(context.Background(), subvolume("a"), c.ask)
+			_, err := cephclient.NewCephFS(store, store).Grow(context.Background(), subvolume("a"), c.ask)
 			if !errors.Is(err, c.cause) || store.subvolumes["x"].QuotaBytes != c.want {
 				t.Errorf("quota %d, %v; want %d, %v", store.subvolumes["x"].QuotaBytes, err, c.want, c.cause)
 			}
@@ -137,9 +160,9 @@ func TestCephFSGrow(t *testing.T) {
 
 func TestCephFSGrowthThatCannotBeSeen(t *testing.T) {
 	store := newSubvolumeStore("a")
-	store.subvolumes["x"] = cephclient.SubvolumeInfo{QuotaBytes: 5}
+	store.subvolumes["x"] = cephclient.CephFSInfo{QuotaBytes: 5}
 	store.statErr = cephclient.NewError(cephclient.ErrTimeout, "read", "", false)
-	if _, err := cephclient.NewCephFS(store).Grow(context.Background(), subvolume("a"), 9); !cephclient.MayBeHalfDone(err) {
+	if _, err := cephclient.NewCephFS(store, store).Grow(context.Background(), subvolume("a"), 9); !cephclient.MayBeHalfDone(err) {
 		t.Errorf("whether an earlier attempt has grown it was not seen: %v", err)
 	}
 }
@@ -147,12 +170,12 @@ func TestCephFSGrowthThatCannotBeSeen(t *testing.T) {
 func TestCephFSQuotaIsReadBack(t *testing.T) {
 	store := newSubvolumeStore("a")
 	store.deafQuota = true
-	_, err := cephclient.NewCephFS(store).Ensure(context.Background(), subvolume("a"), gib, cephclient.CreateOptions{})
+	_, err := cephclient.NewCephFS(store, store).Ensure(context.Background(), subvolume("a"), gib, cephclient.CreateOptions{})
 	if !errors.Is(err, cephclient.ErrQuotaMismatch) || !cephclient.MayBeHalfDone(err) {
 		t.Errorf("a quota that does not hold passed after creation: %v", err)
 	}
-	store.subvolumes["x"] = cephclient.SubvolumeInfo{QuotaBytes: 5}
-	if _, err := cephclient.NewCephFS(store).Grow(context.Background(), subvolume("a"), gib); !errors.Is(err, cephclient.ErrQuotaMismatch) {
+	store.subvolumes["x"] = cephclient.CephFSInfo{QuotaBytes: 5}
+	if _, err := cephclient.NewCephFS(store, store).Grow(context.Background(), subvolume("a"), gib); !errors.Is(err, cephclient.ErrQuotaMismatch) {
 		t.Errorf("a quota that does not hold passed after growth: %v", err)
 	}
 }
@@ -170,9 +193,9 @@ func TestCephFSDelete(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store := newSubvolumeStore("a")
 			if c.present {
-				store.subvolumes["x"] = cephclient.SubvolumeInfo{}
+				store.subvolumes["x"] = cephclient.CephFSInfo{}
 			}
-			if err := cephclient.NewCephFS(store).Delete(context.Background(), subvolume(c.fsName)); !errors.Is(err, c.cause) {
+			if err := cephclient.NewCephFS(store, store).Delete(context.Background(), subvolume(c.fsName)); !errors.Is(err, c.cause) {
 				t.Errorf("got %v, want %v", err, c.cause)
 			}
 		})

@@ -4,6 +4,6 @@
 //
 // The policy lives here (adopt instead of create twice, grow and never shrink,
 // refuse to delete what is in use) and is written once over narrow seams,
-// [ImageStore] and [SubvolumeStore], which package goceph fills with calls to
+// [ImageStore] and [CephFSStore], which package goceph fills with calls to
 // a real cluster.
 package cephclient

@@ -41,9 +41,12 @@ type ImageStore interface {
 }
 
 // NewRBD returns the backend for RBD images.
-func NewRBD(images ImageStore) Backend { return rbdBackend{images} }
+func NewRBD(images ImageStore, marker Marker) Backend { return rbdBackend{images, marker} }
 
-type rbdBackend struct{ images ImageStore }
+type rbdBackend struct {
+	images ImageStore
+	marker Marker
+}
 
 func (b rbdBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (Info, error) {
 	sizeBytes, err := imageSize(volume, sizeBytes, options.ObjectSizeBytes)
@@ -54,18 +57,26 @@ func (b rbdBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, 
 	if err != nil && !errors.Is(err, ErrExists) {
 		return Info{}, err
 	}
-	info, err := b.Stat(ctx, volume)
-	if !errors.Is(err, ErrNotFound) {
-		return info, afterWrite(err)
+	err = b.marker.Mark(ctx, volume, options.Owner)
+	if errors.Is(err, ErrNotFound) {
+		err = b.makeAnew(ctx, volume, sizeBytes, options)
 	}
-	if err := b.images.Discard(ctx, volume); err != nil {
+	if err != nil {
 		return Info{}, afterWrite(err)
+	}
+	info, err := b.Stat(ctx, volume)
+	return info, afterWrite(err)
+}
+
+// makeAnew replaces what a creation that was cut short has left.
+func (b rbdBackend) makeAnew(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) error {
+	if err := b.images.Discard(ctx, volume); err != nil {
+		return err
 	}
 	if err := b.images.Create(ctx, volume, sizeBytes, options); err != nil {
-		return Info{}, afterWrite(err)
+		return err
 	}
-	info, err = b.Stat(ctx, volume)
-	return info, afterWrite(err)
+	return b.marker.Mark(ctx, volume, options.Owner)
 }
 
 func (b rbdBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (Info, error) {

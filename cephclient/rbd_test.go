@@ -16,6 +16,7 @@ type imageStore struct {
 	images   map[string]cephclient.ImageInfo
 	headless map[string]bool
 	statErr  error // once an image has been created
+	markErr  error
 	calls    []string
 }
 
@@ -46,6 +47,14 @@ func (s *imageStore) Grow(_ context.Context, v cephclient.Volume, sizeBytes int6
 	return nil
 }
 
+func (s *imageStore) Mark(_ context.Context, v cephclient.Volume, owner cephclient.Owner) error {
+	if _, found := s.images[v.Name]; !found {
+		return cephclient.NewError(cephclient.ErrNotFound, "mark", "", true)
+	}
+	s.calls = append(s.calls, "mark for "+owner.Claim)
+	return s.markErr
+}
+
 func (s *imageStore) Remove(_ context.Context, v cephclient.Volume) error {
 	s.calls = append(s.calls, "remove")
 	delete(s.images, v.Name)
@@ -69,18 +78,18 @@ func TestRBDEnsure(t *testing.T) {
 		want      int64
 		calls     string
 	}{
-		"absent":                    {sizeBytes: gib, want: gib, calls: "[create]"},
-		"size is not whole MiB":     {sizeBytes: 1500001, want: 2 << 20, calls: "[create]"},
-		"exists with the same size": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: gib} }, sizeBytes: gib, want: gib, calls: "[create]"},
-		"exists smaller: no resize": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: 1 << 20} }, sizeBytes: gib, want: 1 << 20, calls: "[create]"},
-		"creation was cut short":    {setUp: func(s *imageStore) { s.headless["x"] = true }, sizeBytes: gib, want: gib, calls: "[create discard create]"},
+		"absent":                    {sizeBytes: gib, want: gib, calls: "[create mark for data]"},
+		"size is not whole MiB":     {sizeBytes: 1500001, want: 2 << 20, calls: "[create mark for data]"},
+		"exists with the same size": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: gib} }, sizeBytes: gib, want: gib, calls: "[create mark for data]"},
+		"exists smaller: no resize": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: 1 << 20} }, sizeBytes: gib, want: 1 << 20, calls: "[create mark for data]"},
+		"creation was cut short":    {setUp: func(s *imageStore) { s.headless["x"] = true }, sizeBytes: gib, want: gib, calls: "[create discard create mark for data]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := newImageStore()
 			if c.setUp != nil {
 				c.setUp(store)
 			}
-			info, err := cephclient.NewRBD(store).Ensure(context.Background(), image, c.sizeBytes, cephclient.CreateOptions{})
+			info, err := cephclient.NewRBD(store, store).Ensure(context.Background(), image, c.sizeBytes, cephclient.CreateOptions{Owner: cephclient.Owner{Claim: "data"}})
 			if err != nil || info.SizeBytes != c.want {
 				t.Errorf("got %d bytes, %v; want %d", info.SizeBytes, err, c.want)
 			}
@@ -91,10 +100,19 @@ func TestRBDEnsure(t *testing.T) {
 	}
 }
 
+func TestRBDEnsureFailsUntilTheImageSaysWhoseItIs(t *testing.T) {
+	store := newImageStore()
+	store.markErr = cephclient.NewError(cephclient.ErrDenied, "mark", "", true)
+	_, err := cephclient.NewRBD(store, store).Ensure(context.Background(), image, gib, cephclient.CreateOptions{})
+	if !errors.Is(err, cephclient.ErrDenied) || !cephclient.MayBeHalfDone(err) {
+		t.Errorf("an image without mark counts as done, or as nothing: %v", err)
+	}
+}
+
 func TestRBDEnsureMayBeHalfDoneOnceCreated(t *testing.T) {
 	store := newImageStore()
 	store.statErr = cephclient.NewError(cephclient.ErrTimeout, "open", "", false)
-	_, err := cephclient.NewRBD(store).Ensure(context.Background(), image, gib, cephclient.CreateOptions{})
+	_, err := cephclient.NewRBD(store, store).Ensure(context.Background(), image, gib, cephclient.CreateOptions{})
 	if !errors.Is(err, cephclient.ErrTimeout) || !cephclient.MayBeHalfDone(err) {
 		t.Errorf("a timeout after the image was made counts as nothing done: %v", err)
 	}
@@ -106,7 +124,7 @@ func TestRBDRefusesImpossibleSizes(t *testing.T) {
 		{-1, 0}, {0, 0}, {1<<63 - 1, 0}, {objects << 22, 0}, {objects << 12, 1 << 12},
 	} {
 		store := newImageStore()
-		backend := cephclient.NewRBD(store)
+		backend := cephclient.NewRBD(store, store)
 		_, err := backend.Ensure(context.Background(), image, c.sizeBytes, cephclient.CreateOptions{ObjectSizeBytes: c.objectSizeBytes})
 		if !errors.Is(err, cephclient.ErrInvalid) || len(store.calls) > 0 {
 			t.Errorf("%+v: %v, calls %v", c, err, store.calls)
@@ -117,7 +135,7 @@ func TestRBDRefusesImpossibleSizes(t *testing.T) {
 		}
 	}
 	store := newImageStore()
-	if _, err := cephclient.NewRBD(store).Ensure(context.Background(), image, objects<<22-1<<20, cephclient.CreateOptions{}); err != nil {
+	if _, err := cephclient.NewRBD(store, store).Ensure(context.Background(), image, objects<<22-1<<20, cephclient.CreateOptions{}); err != nil {
 		t.Errorf("the largest size is refused: %v", err)
 	}
 }
@@ -133,7 +151,7 @@ func TestRBDGrow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store := newImageStore()
 			store.images["x"] = cephclient.ImageInfo{SizeBytes: c.before}
-			info, err := cephclient.NewRBD(store).Grow(context.Background(), image, c.ask)
+			info, err := cephclient.NewRBD(store, store).Grow(context.Background(), image, c.ask)
 			if err != nil || info.SizeBytes != c.want || store.images["x"].SizeBytes != c.want {
 				t.Errorf("got %d, stored %d, %v; want %d", info.SizeBytes, store.images["x"].SizeBytes, err, c.want)
 			}
@@ -142,15 +160,15 @@ func TestRBDGrow(t *testing.T) {
 	hung := newImageStore()
 	hung.images["x"] = cephclient.ImageInfo{SizeBytes: gib}
 	hung.statErr = cephclient.NewError(cephclient.ErrTimeout, "open", "", false)
-	if _, err := cephclient.NewRBD(hung).Grow(context.Background(), image, 2*gib); !cephclient.MayBeHalfDone(err) {
+	if _, err := cephclient.NewRBD(hung, hung).Grow(context.Background(), image, 2*gib); !cephclient.MayBeHalfDone(err) {
 		t.Errorf("whether an earlier attempt has grown it was not seen: %v", err)
 	}
 	lost := newImageStore()
 	lost.images["x"] = cephclient.ImageInfo{SizeBytes: gib, LostHolders: []string{"client.7 at 10.0.0.9:0"}}
-	if _, err := cephclient.NewRBD(lost).Grow(context.Background(), image, 2*gib); !errors.Is(err, cephclient.ErrInUse) || !strings.Contains(err.Error(), "10.0.0.9") {
+	if _, err := cephclient.NewRBD(lost, lost).Grow(context.Background(), image, 2*gib); !errors.Is(err, cephclient.ErrInUse) || !strings.Contains(err.Error(), "10.0.0.9") {
 		t.Errorf("growing an image whose holder is lost: %v", err)
 	}
-	if _, err := cephclient.NewRBD(newImageStore()).Grow(context.Background(), image, gib); !errors.Is(err, cephclient.ErrNotFound) {
+	if _, err := cephclient.NewRBD(newImageStore(), newImageStore()).Grow(context.Background(), image, gib); !errors.Is(err, cephclient.ErrNotFound) {
 		t.Errorf("growing an absent image: %v", err)
 	}
 }
@@ -172,7 +190,7 @@ func TestRBDDelete(t *testing.T) {
 			if c.image != nil {
 				store.images["x"] = *c.image
 			}
-			err := cephclient.NewRBD(store).Delete(context.Background(), image)
+			err := cephclient.NewRBD(store, store).Delete(context.Background(), image)
 			if !errors.Is(err, c.cause) {
 				t.Fatalf("got %v, want %v", err, c.cause)
 			}

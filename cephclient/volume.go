@@ -11,20 +11,27 @@ const (
 	CephFS Kind = "cephfs"
 )
 
-// Volume names one RBD image or one CephFS subvolume within a cluster. It can
-// be rebuilt from a PersistentVolume alone.
+// Volume names one RBD image, CephFS subvolume or CephFS directory within a
+// cluster. It can be rebuilt from a PersistentVolume alone.
 type Volume struct {
 	Kind      Kind
 	Container string // pool, or file system; an empty file system means the only one
-	Group     string // subvolume group; empty for RBD
+	Root      string // of a directory: the absolute path that lies above group and name; empty for all else
+	Group     string // subvolume group, or what lies between a directory's root and name; empty for RBD
 	Name      string
+	Path      string // CephFS: what nodes mount; empty until the volume is made
 }
+
+// IsDirectory tells a plain directory of CephFS from a subvolume.
+func (v Volume) IsDirectory() bool { return v.Root != "" }
 
 // String is how messages name the volume, as the ceph and rbd tools write it.
 func (v Volume) String() string {
 	switch {
 	case v.Kind == RBD:
 		return "RBD image " + path.Join(v.Container, v.Name)
+	case v.IsDirectory():
+		return "CephFS directory " + v.Container + ":" + path.Join(v.Root, v.Group, v.Name)
 	case v.Container == "":
 		return "CephFS subvolume " + path.Join(v.Group, v.Name)
 	default:

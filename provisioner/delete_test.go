@@ -20,7 +20,7 @@ import (
 // released provisions a volume whose claim is gone.
 func released(t *testing.T, backend *cephfake.Backend) *corev1.PersistentVolume {
 	t.Helper()
-	pv, _, err := provisioner.New(cephclient.RBD, access{backend: backend}, nil).Provision(context.Background(), options())
+	pv, _, err := provisioner.New(cephclient.RBD, access{backend: backend}, cluster()).Provision(context.Background(), options())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,7 @@ type Provisioner struct {
 	kind   cephclient.Kind
 	access Access
 	client kubernetes.Interface
+	here   installation
 }
 
 var (
@@ -40,7 +41,7 @@ var (
 
 // New returns the provisioner of a kind.
 func New(kind cephclient.Kind, access Access, client kubernetes.Interface) *Provisioner {
-	return &Provisioner{kind: kind, access: access, client: client}
+	return &Provisioner{kind: kind, access: access, client: client, here: installation{client: client}}
 }
 
 // SupportsBlock implements [controller.BlockProvisioner].
@@ -51,7 +52,7 @@ func (p *Provisioner) SupportsBlock(context.Context) bool { return p.kind == cep
 // it was, and afterwards they keep the claim, so that what was made becomes a
 // PersistentVolume in the end even if the claim is deleted meanwhile.
 func (p *Provisioner) Provision(ctx context.Context, options controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
-	request, err := p.request(options)
+	request, err := p.request(ctx, options)
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, err
 	}
@@ -67,12 +68,17 @@ func (p *Provisioner) Provision(ctx context.Context, options controller.Provisio
 	return pv, controller.ProvisioningFinished, nil
 }
 
-func (p *Provisioner) request(options controller.ProvisionOptions) (pvspec.Request, error) {
+func (p *Provisioner) request(ctx context.Context, options controller.ProvisionOptions) (pvspec.Request, error) {
 	parameters, err := pvspec.ParseClass(p.kind, options.StorageClass)
 	if err != nil {
 		return pvspec.Request{}, err
 	}
-	return pvspec.NewRequest(parameters, options.PVC)
+	request, err := pvspec.NewRequest(parameters, options.PVC)
+	if err != nil {
+		return pvspec.Request{}, err
+	}
+	request.Create.Owner, err = p.here.owner(ctx, options.PVC, options.PVName)
+	return request, err
 }
 
 // reach opens the way to Ceph, and checks on it all that is needed later.

@@ -9,6 +9,9 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	k8sfake "k8s.io/client-go/kubernetes/fake"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
 	"ceph.example/ceph-provisioner/cephclient"
@@ -67,6 +70,12 @@ func options() controller.ProvisionOptions {
 	}
 }
 
+// cluster is the API server of a cluster that can be told from others.
+func cluster(objects ...runtime.Object) kubernetes.Interface {
+	system := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: "this-cluster"}}
+	return k8sfake.NewSimpleClientset(append(objects, system)...)
+}
+
 func TestProvisionStates(t *testing.T) {
 	tooSmall := &fake.Backend{Fault: func(method string, _ cephclient.Volume) error {
 		if method != "Grow" {
@@ -107,7 +116,7 @@ func TestProvisionStates(t *testing.T) {
 			if c.spoil != nil {
 				c.spoil(&o)
 			}
-			pv, got, err := provisioner.New(cephclient.RBD, access{c.backend, c.fails}, nil).Provision(context.Background(), o)
+			pv, got, err := provisioner.New(cephclient.RBD, access{c.backend, c.fails}, cluster()).Provision(context.Background(), o)
 			if got != c.want || (err == nil) != c.ok || (pv != nil) != c.ok {
 				t.Errorf("state %s, %v, PV %v; want %s", got, err, pv, c.want)
 			}
@@ -128,7 +137,7 @@ func TestProvisionAdopts(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			backend := &fake.Backend{}
 			backend.Put(name, c.before)
-			pv, _, err := provisioner.New(cephclient.RBD, access{backend: backend}, nil).Provision(context.Background(), options())
+			pv, _, err := provisioner.New(cephclient.RBD, access{backend: backend}, cluster()).Provision(context.Background(), options())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -63,7 +63,7 @@ func (r Request) source(claim *corev1.PersistentVolumeClaim, cluster cephclient.
 	if r.Kind == cephclient.CephFS {
 		return corev1.PersistentVolumeSource{CephFS: &corev1.CephFSPersistentVolumeSource{
 			Monitors:  cluster.Monitors,
-			Path:      info.Path,
+			Path:      info.Volume.Path,
 			User:      r.User.ID,
 			SecretRef: secret,
 		}}

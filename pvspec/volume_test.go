@@ -138,7 +138,8 @@ func TestThereAndBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			info := cephclient.Info{Volume: c.volume, SizeBytes: 3 << 30, Path: c.path}
+			info := cephclient.Info{Volume: c.volume, SizeBytes: 3 << 30}
+			info.Volume.Path = c.path
 			pv := request.PersistentVolume("pvc-1", storageClass, c.claim, cluster, info)
 			if !reflect.DeepEqual(pv.Spec.PersistentVolumeSource, c.want) {
 				t.Errorf("source %+v", pv.Spec.PersistentVolumeSource)

@@ -88,6 +88,13 @@ func TestAdopt(t *testing.T) {
 			if got := ceph.sizeOf(t, claim, test.isCephFS); got != test.want {
 				t.Errorf("the volume has %d bytes in Ceph, want %d", got, test.want)
 			}
+			owner := ceph.imageOwner
+			if test.isCephFS {
+				owner = func(t testing.TB, claim *corev1.PersistentVolumeClaim) string {
+					return ceph.subvolumeOwner(t, defaultGroup, claim)
+				}
+			}
+			wantOwner(t, owner(t, claim), claim)
 			after := ceph.identity(t, claim, test.isCephFS, false)
 			if isNew := after != before; isNew != test.wantNew {
 				t.Errorf("the volume was %q and is %q, want a new one: %t", before, after, test.wantNew)

@@ -107,6 +107,7 @@ func TestProvisionCephFS(t *testing.T) {
 			if !strings.HasPrefix(got.Path, home) {
 				t.Errorf("the path is %s, want it below %s", got.Path, home)
 			}
+			wantOwner(t, ceph.subvolumeOwner(t, group, claim), claim)
 			wantPV(t, pv, claim, class, int64(test.wantQuota))
 			wantSource(t, pv.Spec.PersistentVolumeSource, corev1.PersistentVolumeSource{CephFS: &corev1.CephFSPersistentVolumeSource{
 				Monitors:  strings.Split(ceph.Monitors, ","),

@@ -85,6 +85,7 @@ func TestProvisionRBD(t *testing.T) {
 			claim, pv := s.made(class, test.size, test.claim...)
 
 			wantImage(t, ceph.image(t, imageSpec(claim)), test.wantSize, test.want)
+			wantOwner(t, ceph.imageOwner(t, claim), claim)
 			wantPV(t, pv, claim, class, test.wantSize)
 			wantSource(t, pv.Spec.PersistentVolumeSource, corev1.PersistentVolumeSource{RBD: &corev1.RBDPersistentVolumeSource{
 				CephMonitors: strings.Split(ceph.Monitors, ","),

@@ -113,7 +113,7 @@ func (b *Backend) apply(volume cephclient.Volume, effect func(size int64, found 
 	b.sizes[volume.Name] = size
 	info := cephclient.Info{Volume: volume, SizeBytes: size}
 	if volume.Kind == cephclient.CephFS {
-		info.Path = "/volumes/" + volume.Group + "/" + volume.Name
+		info.Volume.Path = "/volumes/" + volume.Group + "/" + volume.Name
 	}
 	return info, nil
 }

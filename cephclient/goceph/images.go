@@ -34,6 +34,21 @@ func (i images) Create(ctx context.Context, volume cephclient.Volume, sizeBytes 
 	return err
 }
 
+// Mark is similar to: rbd image-meta set.
+func (i images) Mark(ctx context.Context, volume cephclient.Volume, owner cephclient.Owner) error {
+	op := change("mark", volume, osd)
+	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
+		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
+			image, err := rbd.OpenImage(ioctx, volume.Name, rbd.NoSnapshot)
+			if err != nil {
+				return err
+			}
+			return errors.Join(image.SetMetadata(cephclient.OwnerKey, owner.String()), image.Close())
+		})
+	})
+	return err
+}
+
 type none struct{}
 
 func imageOptions(options cephclient.CreateOptions) (*rbd.ImageOptions, error) {

@@ -96,9 +96,9 @@ func (p *Pool) Backend(ctx context.Context, kind cephclient.Kind, cluster cephcl
 	}
 	switch kind {
 	case cephclient.RBD:
-		return cephclient.NewRBD(images{s}), nil
+		return cephclient.NewRBD(images{s}, images{s}), nil
 	case cephclient.CephFS:
-		return cephclient.NewCephFS(subvolumes{s}), nil
+		return cephclient.NewCephFS(fileSystems{s}, subvolumes{s}), nil
 	}
 	return nil, cephclient.NewError(cephclient.ErrUnsupported, op.name, fmt.Sprintf("kind %q", kind), false)
 }

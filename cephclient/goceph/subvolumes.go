@@ -2,6 +2,7 @@ package goceph
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/ceph/go-ceph/cephfs/admin"
@@ -14,23 +15,10 @@ import (
 // plugin changes no ownership, and cephx caps decide who gets there at all.
 const mode = 0o777
 
-// subvolumes implements [cephclient.SubvolumeStore] with the mgr's volumes
+// subvolumes implements [cephclient.CephFSStore] with the mgr's volumes
 // module, which speaks CephFS in the cluster's own release: the client's
 // release cannot spoil it (errno 95).
 type subvolumes struct{ session *session }
-
-// FileSystems is similar to: ceph fs ls.
-func (s subvolumes) FileSystems(ctx context.Context) ([]cephclient.FileSystem, error) {
-	op := operation{name: "list the file systems of " + s.session.cluster.String(), asks: monitor}
-	return call(ctx, s.session, op, func(conn *rados.Conn) ([]cephclient.FileSystem, error) {
-		listed, err := admin.NewFromConn(conn).ListFileSystems()
-		var fileSystems []cephclient.FileSystem
-		for _, each := range listed {
-			fileSystems = append(fileSystems, cephclient.FileSystem{Name: each.Name, DataPools: each.DataPools})
-		}
-		return fileSystems, err
-	})
-}
 
 // Create is similar to: ceph fs subvolume create …, and ceph fs subvolumegroup
 // create … where the group is absent.
@@ -56,22 +44,25 @@ func (s subvolumes) Create(ctx context.Context, volume cephclient.Volume, quotaB
 	return err
 }
 
-// Subvolume is similar to: ceph fs subvolume info.
-func (s subvolumes) Subvolume(ctx context.Context, volume cephclient.Volume) (cephclient.SubvolumeInfo, error) {
+// Inspect is similar to: ceph fs subvolume info.
+func (s subvolumes) Inspect(ctx context.Context, volume cephclient.Volume) (cephclient.CephFSInfo, error) {
 	op := operation{name: "read " + volume.String(), asks: manager}
-	return call(ctx, s.session, op, func(conn *rados.Conn) (cephclient.SubvolumeInfo, error) {
+	return call(ctx, s.session, op, func(conn *rados.Conn) (cephclient.CephFSInfo, error) {
 		info, err := admin.NewFromConn(conn).SubVolumeInfo(volume.Container, volume.Group, volume.Name)
 		if err != nil {
-			return cephclient.SubvolumeInfo{}, err
+			return cephclient.CephFSInfo{}, err
 		}
 		quota, limited := info.BytesQuota.(admin.ByteCount)
 		if !limited {
 			quota = admin.ByteCount(cephclient.Unlimited)
 		}
 		if info.Path == "" {
-			return cephclient.SubvolumeInfo{}, fmt.Errorf("the mgr names no path for it, state %q", info.State)
+			return cephclient.CephFSInfo{}, fmt.Errorf("the mgr names no path for it, state %q", info.State)
 		}
-		return cephclient.SubvolumeInfo{QuotaBytes: int64(quota), UsedBytes: int64(info.BytesUsed), Path: info.Path}, nil
+		return cephclient.CephFSInfo{
+			QuotaBytes: int64(quota), UsedBytes: int64(info.BytesUsed), Path: info.Path,
+			DataPool: info.DataPool, Namespace: info.PoolNamespace,
+		}, nil
 	})
 }
 
@@ -81,6 +72,25 @@ func (s subvolumes) SetQuota(ctx context.Context, volume cephclient.Volume, quot
 	op := change("set the quota of", volume, manager)
 	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
 		_, err := admin.NewFromConn(conn).ResizeSubVolume(volume.Container, volume.Group, volume.Name, admin.ByteCount(quotaBytes), true)
+		return none{}, err
+	})
+	return err
+}
+
+// Mark is similar to: ceph fs subvolume metadata set.
+func (s subvolumes) Mark(ctx context.Context, volume cephclient.Volume, owner cephclient.Owner) error {
+	op := change("mark", volume, manager)
+	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
+		// go-ceph has it only when it is built for Quincy; the mgr since 16.2.8.
+		command, err := json.Marshal(map[string]string{
+			"prefix":   "fs subvolume metadata set",
+			"vol_name": volume.Container, "group_name": volume.Group, "sub_name": volume.Name,
+			"key_name": cephclient.OwnerKey, "value": owner.String(),
+		})
+		if err != nil {
+			return none{}, err
+		}
+		_, _, err = conn.MgrCommand([][]byte{command})
 		return none{}, err
 	})
 	return err

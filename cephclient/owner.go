@@ -1,0 +1,40 @@
+package cephclient
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// OwnerKey is what the owner stands under: in an image's metadata, in a subvolume's
+// metadata, or, behind "user.", in an extended attribute of a directory.
+const OwnerKey = "ceph.example/owner"
+
+// Owner says who a volume belongs to. It is written onto the volume, because several
+// Kubernetes clusters may share a pool or file system.
+type Owner struct {
+	Installation     string `json:"installation"` // UID of the Kubernetes cluster's namespace kube-system
+	Namespace        string `json:"namespace"`    // of the claim
+	Claim            string `json:"claim"`
+	ClaimUID         string `json:"claimUID"`
+	PersistentVolume string `json:"persistentVolume"`
+}
+
+// Marker writes the owner onto a volume that exists.
+type Marker interface {
+	Mark(ctx context.Context, volume Volume, owner Owner) error
+}
+
+// String is the text that is written, in JSON.
+func (o Owner) String() string {
+	text, err := json.Marshal(o)
+	if err != nil {
+		panic(err) // strings alone can't fail
+	}
+	return string(text)
+}
+
+// ParseOwner reads what [Owner.String] wrote. Any other text is nobody's.
+func ParseOwner(text string) (owner Owner, ok bool) {
+	err := json.Unmarshal([]byte(text), &owner)
+	return owner, err == nil && owner.ClaimUID != ""
+}
