@@ -82,29 +82,48 @@ func withoutPorts(err error) error {
 
 // Backend connects as identity.
 func (a *Access) Backend(ctx context.Context, kind cephclient.Kind, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Backend, error) {
+	return connect(ctx, a, identity, func(credentials cephclient.Credentials) (cephclient.Backend, error) {
+		return a.Connector.Backend(ctx, kind, cluster, credentials)
+	})
+}
+
+// Users connects as identity.
+func (a *Access) Users(ctx context.Context, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Users, error) {
+	return connect(ctx, a, identity, func(credentials cephclient.Credentials) (cephclient.Users, error) {
+		return a.Connector.Users(ctx, cluster, credentials)
+	})
+}
+
+// connect opens something with the key in an identity's secret.
+func connect[T any](ctx context.Context, a *Access, identity pvspec.Identity, open func(cephclient.Credentials) (T, error)) (opened T, err error) {
 	secret, err := a.secret(ctx, identity.Secret)
 	if err != nil {
-		return nil, err
+		return opened, err
 	}
 	key, err := pvspec.KeyFromSecret(secret)
 	if err != nil {
-		return nil, err
+		return opened, err
 	}
-	backend, err := a.Connector.Backend(ctx, kind, cluster, cephclient.Credentials{ID: identity.ID, Key: key})
-	if err != nil {
-		return nil, fmt.Errorf("with the key in secret %s: %w", identity.Secret, err)
+	if opened, err = open(cephclient.Credentials{ID: identity.ID, Key: key}); err != nil {
+		return opened, fmt.Errorf("with the key in secret %s: %w", identity.Secret, err)
 	}
-	return backend, nil
+	return opened, nil
 }
 
-// Open leads from a PersistentVolume to its volume and a backend for it. The
-// StorageClass is asked only for volumes of old provisioners.
-func (a *Access) Open(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
+// Locate leads from a PersistentVolume to its volume, its cluster and who may change
+// it. The StorageClass is asked only for volumes of old provisioners.
+func (a *Access) Locate(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Cluster, pvspec.Source, error) {
 	source, err := a.source(ctx, pv)
 	if err != nil {
-		return nil, cephclient.Volume{}, err
+		return cephclient.Cluster{}, pvspec.Source{}, err
 	}
 	cluster, err := a.Cluster(ctx, source.Monitors)
+	return cluster, source, err
+}
+
+// Open leads from a PersistentVolume to its volume and a backend for it.
+func (a *Access) Open(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
+	cluster, source, err := a.Locate(ctx, pv)
 	if err != nil {
 		return nil, cephclient.Volume{}, err
 	}

@@ -51,6 +51,10 @@ func (w *world) Backend(_ context.Context, _ cephclient.Kind, _ cephclient.Clust
 	return &fake.Backend{}, nil
 }
 
+func (w *world) Users(context.Context, cephclient.Cluster, cephclient.Credentials) (cephclient.Users, error) {
+	return &fake.Users{}, nil
+}
+
 func (w *world) access() *cephaccess.Access {
 	return &cephaccess.Access{Secrets: w, Classes: w, Resolver: w, Connector: w}
 }

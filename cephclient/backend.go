@@ -44,6 +44,8 @@ type Info struct {
 	// CephFS only: where the volume's data is in RADOS.
 	DataPool  string
 	Namespace string // empty unless the volume has one for itself
+	// OtherFileSystems says that the cluster has more than this volume's.
+	OtherFileSystems bool
 }
 
 // Unlimited is the size of a CephFS subvolume that has no quota.

@@ -44,10 +44,12 @@ func (Secret) String() string { return redacted }
 // MarshalText prints "***", for encoders and structured logs.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// Connector hands out backends. Connections behind them are shared and pooled.
+// Connector hands out backends and users. Connections behind them are shared and pooled.
 type Connector interface {
 	// Backend returns the backend of one kind on one cluster under one identity.
 	// It connects if need be, until the context's deadline, and so reports
 	// ErrUnreachable, ErrTimeout or ErrUnauthorized before anything is made.
 	Backend(ctx context.Context, kind Kind, cluster Cluster, credentials Credentials) (Backend, error)
+	// Users returns the users of a cluster, seen by one identity; otherwise as Backend.
+	Users(ctx context.Context, cluster Cluster, credentials Credentials) (Users, error)
 }

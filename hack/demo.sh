@@ -218,9 +218,9 @@ install() {
 	run "grep '^ceph auth print-key .*=/dev/stdin\$' docs/ceph-identities.md | sh -e"
 	run "sed -s -e 's/^  monitors: .*/  monitors: $monitors/' -e '\$a---' manifests/examples/*/class.yaml | kubectl apply -f -"
 	secrets=$(all_secrets)
-	check "secrets made" "$(comm -13 <(echo "$secrets_before") <(echo "$secrets") | wc -l)" 4
+	check "secrets made" "$(comm -13 <(echo "$secrets_before") <(echo "$secrets") | wc -l)" "$(grep -c '^ceph auth print-key .*=/dev/stdin$' docs/ceph-identities.md)"
 	identities=$(ceph_users)
-	check "Ceph identities made" "$(comm -13 <(echo "$users_before") <(echo "$identities") | wc -l)" 4
+	check "Ceph identities made" "$(comm -13 <(echo "$users_before") <(echo "$identities") | wc -l)" "$(grep -c '^ceph auth get-or-create ' docs/ceph-identities.md)"
 }
 
 all_secrets() { kubectl get secrets --all-namespaces --output=name | sort; }
@@ -244,7 +244,8 @@ start_controller() {
 		current-context: demo
 	END
 	refused "it may not list secrets" "kubectl --kubeconfig=\$DEMO/demo/kubeconfig auth can-i list secrets --all-namespaces" "no"
-	local arguments=(--kubeconfig="$DEMO/demo/kubeconfig" --leader-election --leader-election-namespace=kube-system --v=2)
+	local arguments=(--kubeconfig="$DEMO/demo/kubeconfig" --leader-election --leader-election-namespace=kube-system
+		--secret-namespace=ceph-volumes --v=2)
 	echo "\$ $provisioner ${arguments[*]//$DEMO/\$DEMO} 2>\$DEMO/demo/controller.log &"
 	background "$DEMO/demo/controller.log" env --unset=KUBECONFIG --unset=CEPH_CONF "$provisioner" "${arguments[@]}"
 	controller=$!

@@ -26,11 +26,18 @@ func (p *Provisioner) Delete(ctx context.Context, pv *corev1.PersistentVolume) e
 	if err := p.stillReleased(ctx, pv); err != nil {
 		return err
 	}
-	backend, volume, err := p.access.Open(ctx, pv)
+	cluster, source, err := p.access.Locate(ctx, pv)
 	if err != nil {
 		return err
 	}
-	return backend.Delete(ctx, volume)
+	backend, err := p.access.Backend(ctx, source.Volume.Kind, cluster, source.Admin)
+	if err != nil {
+		return err
+	}
+	if err := backend.Delete(ctx, source.Volume); err != nil {
+		return err
+	}
+	return p.revoke(ctx, cluster, source, pv)
 }
 
 // stillReleased asks the API server whether the volume is to be deleted, because data

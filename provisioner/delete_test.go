@@ -20,7 +20,7 @@ import (
 // released provisions a volume whose claim is gone.
 func released(t *testing.T, backend *cephfake.Backend) *corev1.PersistentVolume {
 	t.Helper()
-	pv, _, err := provisioner.New(cephclient.RBD, access{backend: backend}, cluster()).Provision(context.Background(), options())
+	pv, _, err := rbd(access{backend: backend}).Provision(context.Background(), options())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,12 +35,12 @@ func TestDelete(t *testing.T) {
 	backend := &cephfake.Backend{}
 	pv := released(t, backend)
 	client := fake.NewSimpleClientset(pv)
-	refusing := provisioner.New(cephclient.RBD, access{backend: backend, fails: "Open"}, client)
+	refusing := provisioner.New(cephclient.RBD, access{backend: backend, fails: "Locate"}, client, nil, "")
 	if err := refusing.Delete(context.Background(), pv); !errors.Is(err, errAccess) || len(backend.Sizes()) == 0 {
 		t.Errorf("deleted without access: %v", err)
 	}
 	for _, state := range []string{"present", "absent"} {
-		if err := provisioner.New(cephclient.RBD, access{backend: backend}, client).Delete(context.Background(), pv); err != nil || len(backend.Sizes()) > 0 {
+		if err := provisioner.New(cephclient.RBD, access{backend: backend}, client, nil, "").Delete(context.Background(), pv); err != nil || len(backend.Sizes()) > 0 {
 			t.Errorf("%s: %v, %v", state, err, backend.Sizes())
 		}
 	}
@@ -86,7 +86,7 @@ func TestDeleteKeepsWhatIsNotReleasedAnyMore(t *testing.T) {
 			client.PrependReactor("get", c.fails, func(clienttesting.Action) (bool, runtime.Object, error) {
 				return c.fails != "", nil, errAccess
 			})
-			err := provisioner.New(cephclient.RBD, access{backend: backend}, client).Delete(context.Background(), cached)
+			err := provisioner.New(cephclient.RBD, access{backend: backend}, client, nil, "").Delete(context.Background(), cached)
 			var ignored *controller.IgnoredError
 			if deleted := len(backend.Sizes()) == 0; deleted != c.deletes || (err == nil) != c.deletes || errors.As(err, &ignored) != c.ignored {
 				t.Errorf("deleted %t, %v; want %t, ignored %t", deleted, err, c.deletes, c.ignored)
@@ -96,7 +96,7 @@ func TestDeleteKeepsWhatIsNotReleasedAnyMore(t *testing.T) {
 }
 
 func TestShouldDelete(t *testing.T) {
-	p := provisioner.New(cephclient.RBD, access{}, nil)
+	p := provisioner.New(cephclient.RBD, access{}, nil, nil, "")
 	pv := released(t, &cephfake.Backend{})
 	migrated, freed := pv.DeepCopy(), pv.DeepCopy()
 	metav1.SetMetaDataAnnotation(&migrated.ObjectMeta, "pv.kubernetes.io/migrated-to", "rbd.csi.ceph.com")

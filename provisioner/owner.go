@@ -33,8 +33,8 @@ func (i *installation) id(ctx context.Context) (string, error) {
 	return i.uid, nil
 }
 
-// owner is what is written onto the volume of a claim.
-func (i *installation) owner(ctx context.Context, claim *corev1.PersistentVolumeClaim, volume string) (cephclient.Owner, error) {
+// ownerFor is what is written onto the volume of a claim.
+func (i *installation) ownerFor(ctx context.Context, claim *corev1.PersistentVolumeClaim, volume string) (cephclient.Owner, error) {
 	id, err := i.id(ctx)
 	return cephclient.Owner{
 		Installation:     id,
@@ -43,4 +43,13 @@ func (i *installation) owner(ctx context.Context, claim *corev1.PersistentVolume
 		ClaimUID:         string(claim.UID),
 		PersistentVolume: volume,
 	}, err
+}
+
+// owner is the same, of a volume that was made.
+func (i *installation) owner(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Owner, error) {
+	claim := &corev1.PersistentVolumeClaim{}
+	if ref := pv.Spec.ClaimRef; ref != nil {
+		claim.Namespace, claim.Name, claim.UID = ref.Namespace, ref.Name, ref.UID
+	}
+	return i.ownerFor(ctx, claim, pv.Name)
 }

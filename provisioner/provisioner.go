@@ -22,8 +22,10 @@ type Access interface {
 	Backend(ctx context.Context, kind cephclient.Kind, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Backend, error)
 	// CheckUserSecret refuses a secret that the kubelet could not mount with.
 	CheckUserSecret(ctx context.Context, kind cephclient.Kind, ref pvspec.SecretRef) error
-	// Open leads from a volume that was made to a backend for it.
-	Open(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error)
+	// Users connects as an identity, too.
+	Users(ctx context.Context, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Users, error)
+	// Locate leads from a volume that was made to its cluster and who may change it.
+	Locate(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Cluster, pvspec.Source, error)
 }
 
 // Provisioner serves the classes of one kind of volume.
@@ -32,6 +34,9 @@ type Provisioner struct {
 	access Access
 	client kubernetes.Interface
 	here   installation
+
+	secrets         keys
+	secretNamespace string
 }
 
 var (
@@ -39,9 +44,13 @@ var (
 	_ controller.DeletionGuard    = (*Provisioner)(nil)
 )
 
-// New returns the provisioner of a kind.
-func New(kind cephclient.Kind, access Access, client kubernetes.Interface) *Provisioner {
-	return &Provisioner{kind: kind, access: access, client: client, here: installation{client: client}}
+// New returns the provisioner of a kind. Secrets of volumes with a user of their own are
+// made in secretNamespace, unless the class names another; if it is empty, in the claim's.
+func New(kind cephclient.Kind, access Access, client kubernetes.Interface, secrets Secrets, secretNamespace string) *Provisioner {
+	return &Provisioner{
+		kind: kind, access: access, client: client, here: installation{client: client},
+		secrets: keys{secrets}, secretNamespace: secretNamespace,
+	}
 }
 
 // SupportsBlock implements [controller.BlockProvisioner].
@@ -64,6 +73,11 @@ func (p *Provisioner) Provision(ctx context.Context, options controller.Provisio
 	if err != nil {
 		return nil, state, err
 	}
+	if request.OwnUser {
+		if err := p.grant(ctx, cluster, request.Admin, request.User, info, request.Create.Owner); err != nil {
+			return nil, controller.ProvisioningInBackground, err
+		}
+	}
 	pv := request.PersistentVolume(options.PVName, options.StorageClass, options.PVC, cluster, info)
 	return pv, controller.ProvisioningFinished, nil
 }
@@ -73,17 +87,20 @@ func (p *Provisioner) request(ctx context.Context, options controller.ProvisionO
 	if err != nil {
 		return pvspec.Request{}, err
 	}
+	if parameters.OwnUser && parameters.User.Secret.Namespace == "" {
+		parameters.User.Secret.Namespace = p.secretNamespace
+	}
 	request, err := pvspec.NewRequest(parameters, options.PVC)
 	if err != nil {
 		return pvspec.Request{}, err
 	}
-	request.Create.Owner, err = p.here.owner(ctx, options.PVC, options.PVName)
+	request.Create.Owner, err = p.here.ownerFor(ctx, options.PVC, options.PVName)
 	return request, err
 }
 
 // reach opens the way to Ceph, and checks on it all that is needed later.
 func (p *Provisioner) reach(ctx context.Context, request pvspec.Request) (cephclient.Cluster, cephclient.Backend, error) {
-	if request.User.Secret.Name != "" {
+	if request.User.Secret.Name != "" && !request.OwnUser {
 		if err := p.access.CheckUserSecret(ctx, p.kind, request.User.Secret); err != nil {
 			return cephclient.Cluster{}, nil, err
 		}
@@ -91,6 +108,11 @@ func (p *Provisioner) reach(ctx context.Context, request pvspec.Request) (cephcl
 	cluster, err := p.access.Cluster(ctx, request.Monitors)
 	if err != nil {
 		return cephclient.Cluster{}, nil, err
+	}
+	if request.OwnUser {
+		if err := p.checkOwnUser(ctx, cluster, request); err != nil {
+			return cephclient.Cluster{}, nil, err
+		}
 	}
 	backend, err := p.access.Backend(ctx, p.kind, cluster, request.Admin)
 	return cluster, backend, err

@@ -24,6 +24,7 @@ import (
 type access struct {
 	backend *fake.Backend
 	fails   string
+	users   *fake.Users
 }
 
 var errAccess = errors.New("refused")
@@ -47,9 +48,18 @@ func (a access) CheckUserSecret(context.Context, cephclient.Kind, pvspec.SecretR
 	return a.fail("CheckUserSecret")
 }
 
-func (a access) Open(_ context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
+func (a access) Users(context.Context, cephclient.Cluster, pvspec.Identity) (cephclient.Users, error) {
+	return a.users, a.fail("Users")
+}
+
+func (a access) Locate(_ context.Context, pv *corev1.PersistentVolume) (cephclient.Cluster, pvspec.Source, error) {
 	source, err := pvspec.FromPersistentVolume(pv, nil)
-	return a.backend, source.Volume, errors.Join(err, a.fail("Open"))
+	return cephclient.Cluster{}, source, errors.Join(err, a.fail("Locate"))
+}
+
+// rbd is the provisioner of volumes with a shared identity, which needs no secrets.
+func rbd(access access) *provisioner.Provisioner {
+	return provisioner.New(cephclient.RBD, access, cluster(), nil, "")
 }
 
 const name = "kubernetes-dynamic-pvc-1-2-3"
@@ -116,7 +126,7 @@ func TestProvisionStates(t *testing.T) {
 			if c.spoil != nil {
 				c.spoil(&o)
 			}
-			pv, got, err := provisioner.New(cephclient.RBD, access{c.backend, c.fails}, cluster()).Provision(context.Background(), o)
+			pv, got, err := rbd(access{backend: c.backend, fails: c.fails}).Provision(context.Background(), o)
 			if got != c.want || (err == nil) != c.ok || (pv != nil) != c.ok {
 				t.Errorf("state %s, %v, PV %v; want %s", got, err, pv, c.want)
 			}
@@ -137,7 +147,7 @@ func TestProvisionAdopts(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			backend := &fake.Backend{}
 			backend.Put(name, c.before)
-			pv, _, err := provisioner.New(cephclient.RBD, access{backend: backend}, cluster()).Provision(context.Background(), options())
+			pv, _, err := rbd(access{backend: backend}).Provision(context.Background(), options())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,8 +18,9 @@ func cephfsParameters(v *values, p *Parameters) {
 	}
 	p.User.ID = v.identity("userId", "")
 	p.User.Secret.Name = v.optional("userSecretName", "")
-	if p.User.ID == "" || p.User.Secret.Name == "" {
-		v.fault("parameters userId and userSecretName are required: the identity that nodes mount volumes with")
+	p.OwnUser = p.User.ID == "" && p.User.Secret.Name == ""
+	if !p.OwnUser && (p.User.ID == "" || p.User.Secret.Name == "") {
+		v.fault("parameters userId and userSecretName: give both, the identity that nodes mount all volumes with, or none of them for a user for each volume")
 	}
 }
 

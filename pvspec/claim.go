@@ -30,19 +30,20 @@ func NewRequest(parameters Parameters, claim *corev1.PersistentVolumeClaim) (Req
 	if err := checkClaim(parameters.Kind, claim); err != nil {
 		return Request{}, err
 	}
+	volume := cephclient.Volume{
+		Kind:      parameters.Kind,
+		Container: parameters.Container,
+		Group:     parameters.Group,
+		Name:      namePrefix + string(claim.UID),
+	}
+	if parameters.OwnUser {
+		parameters.User.ID = userPrefix + string(claim.UID)
+		parameters.User.Secret.Name = userSecretName(parameters.User.ID)
+	}
 	if parameters.User.Secret.Namespace == "" {
 		parameters.User.Secret.Namespace = claim.Namespace
 	}
-	return Request{
-		Parameters: parameters,
-		SizeBytes:  size,
-		Volume: cephclient.Volume{
-			Kind:      parameters.Kind,
-			Container: parameters.Container,
-			Group:     parameters.Group,
-			Name:      namePrefix + string(claim.UID),
-		},
-	}, nil
+	return Request{Parameters: parameters, SizeBytes: size, Volume: volume}, nil
 }
 
 // tooLarge is what the API machinery makes of every quantity that does not fit

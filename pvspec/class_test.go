@@ -118,7 +118,7 @@ func TestParseClassRefuses(t *testing.T) {
 		"stripe unit larger than object":   {cephclient.RBD, rbdClass.with("objectSize", "1M", "stripeUnit", "2M", "stripeCount", "2"), []string{"stripeUnit"}},
 		"stripe count zero":                {cephclient.RBD, rbdClass.with("stripeUnit", "64K", "stripeCount", "0"), []string{"stripeCount"}},
 		"pool with a slash":                {cephclient.RBD, rbdClass.with("pool", "rbd/ns"), []string{"pool", "rbd/ns"}},
-		"no user":                          {cephclient.CephFS, fsClass.with("userId", "-"), []string{"userId"}},
+		"half a user":                      {cephclient.CephFS, fsClass.with("userId", "-"), []string{"userId", "userSecretName"}},
 		"backend that is not there":        {cephclient.CephFS, fsClass.with("backend", "directory"), []string{"backend", "subvolume"}},
 		"root that is not a group":         {cephclient.CephFS, fsClass.with("claimRoot", "/data/k8s"), []string{"claimRoot", "/volumes/GROUP"}},
 		"root two levels below":            {cephclient.CephFS, fsClass.with("claimRoot", "/volumes/a/b"), []string{"claimRoot"}},

@@ -32,6 +32,7 @@ type Parameters struct {
 	Monitors  []string // host:port; hosts may be names
 	Admin     Identity // makes, grows and deletes volumes
 	User      Identity // mounts them; an empty secret namespace means the claim's
+	OwnUser   bool     // CephFS: each volume has a user of its own, whose name the class does not say
 	Keyring   string   // RBD: keyring file on the nodes, instead of the user's secret
 	Container string   // pool, or file system (may be empty)
 	Group     string   // subvolume group

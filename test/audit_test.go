@@ -52,7 +52,7 @@ func auditLeftovers() error {
 func (e *environment) leftovers(ctx context.Context) ([]string, error) {
 	var all []string
 	for _, ceph := range e.ceph {
-		for _, list := range []func(context.Context) ([]string, error){ceph.imageObjects, ceph.allSubvolumes} {
+		for _, list := range []func(context.Context) ([]string, error){ceph.imageObjects, ceph.allSubvolumes, ceph.volumeUsers} {
 			found, err := list(ctx)
 			if err != nil {
 				return nil, err
@@ -61,6 +61,13 @@ func (e *environment) leftovers(ctx context.Context) ([]string, error) {
 				all = append(all, ceph.Name+": "+each)
 			}
 		}
+	}
+	secrets, err := e.client.CoreV1().Secrets(volumeSecrets).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	for _, secret := range secrets.Items {
+		all = append(all, "secret "+secret.Name)
 	}
 	volumes, err := e.client.CoreV1().PersistentVolumes().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -165,6 +172,11 @@ func auditPermissions() error {
 // encodes it, and for the controller's own token.
 func auditKeys() error {
 	secrets := map[string]string{"the service account's token": suite.token}
+	suite.keys.Range(func(name, key any) bool {
+		secrets["the key in "+name.(string)] = key.(string)
+		secrets["the key in "+name.(string)+", encoded"] = base64.StdEncoding.EncodeToString([]byte(key.(string)))
+		return true
+	})
 	for _, ceph := range suite.ceph {
 		var identities struct {
 			AuthDump []struct{ Entity, Key string } `json:"auth_dump"`

@@ -30,11 +30,13 @@ const (
 const (
 	rbdAdminID      = "kubernetes-rbd"
 	rbdUserID       = "kubernetes-rbd-node"
-	cephfsAdminID   = "kubernetes-cephfs"
+	cephfsAdminID   = "kubernetes-cephfs-shared"
+	tenantAdminID   = "kubernetes-cephfs"
 	cephfsUserID    = "kubernetes-cephfs-node"
 	rbdAdminSecret  = "ceph-rbd-admin"
 	rbdUserSecret   = "ceph-rbd-user"
-	cephfsAdminName = "ceph-cephfs-admin"
+	cephfsAdminName = "ceph-cephfs-shared"
+	tenantAdminName = "ceph-cephfs-admin"
 	cephfsUserName  = "ceph-cephfs-user"
 )
 
@@ -42,6 +44,7 @@ var secretsOfIdentities = map[string]string{
 	rbdAdminID:    rbdAdminSecret,
 	rbdUserID:     rbdUserSecret,
 	cephfsAdminID: cephfsAdminName,
+	tenantAdminID: tenantAdminName,
 	cephfsUserID:  cephfsUserName,
 }
 

@@ -59,7 +59,19 @@ func (s *scene) rbdClass(ceph *cephCluster, changes ...classChange) string {
 	}, changes)
 }
 
-// cephfsClass makes a class of the shape of manifests/examples/cephfs/class.yaml.
+// tenantClass makes a class of the shape of manifests/examples/cephfs/class.yaml:
+// each volume has a user of its own.
+func (s *scene) tenantClass(ceph *cephCluster, changes ...classChange) string {
+	s.t.Helper()
+	return s.class(cephfsProvisioner, map[string]string{
+		"monitors":             ceph.Monitors,
+		"adminId":              tenantAdminID,
+		"adminSecretName":      tenantAdminName,
+		"adminSecretNamespace": ceph.Name,
+	}, changes)
+}
+
+// cephfsClass makes one whose volumes share a user.
 func (s *scene) cephfsClass(ceph *cephCluster, changes ...classChange) string {
 	s.t.Helper()
 	return s.class(cephfsProvisioner, map[string]string{

@@ -23,6 +23,7 @@ const (
 	manifests       = "../manifests"
 	serviceAccount  = "ceph-provisioner"
 	systemNamespace = "kube-system"
+	volumeSecrets   = "ceph-volumes"
 	mainPackage     = "ceph.example/ceph-provisioner/cmd/ceph-provisioner"
 )
 
@@ -91,6 +92,7 @@ func (e *environment) startController(ctx context.Context) (*controller, error) 
 		"--leader-election",
 		"--leader-election-namespace="+systemNamespace,
 		"--http-endpoint="+endpoint,
+		"--secret-namespace="+volumeSecrets,
 		"--v=10",
 		"--retry-interval-max=5s", // so that a test which repairs something need not wait long
 		"--timeout=20s",

@@ -108,7 +108,7 @@ func TestRefuseCephFS(t *testing.T) {
 		"unknown parameter":               {class: []classChange{with("quota", "true")}, want: []string{`"quota"`, "subvolumeGroup"}},
 		"no monitors":                     {class: []classChange{without("monitors")}, want: []string{"monitors is required"}},
 		"no admin secret":                 {class: []classChange{without("adminSecretName")}, want: []string{"adminSecretName is required"}},
-		"no user":                         {class: []classChange{without("userId")}, want: []string{"userId", "required"}},
+		"half a user":                     {class: []classChange{without("userId")}, want: []string{"userId", "userSecretName", "give both"}},
 		"claimRoot outside of /volumes":   {class: []classChange{with("claimRoot", "/kubernetes")}, want: []string{"claimRoot", "/volumes/GROUP", "subvolumeGroup"}},
 		"claimRoot that leads upwards":    {class: []classChange{with("claimRoot", "/volumes/..")}, want: []string{"claimRoot", "/volumes/GROUP"}},
 		"claimRoot against the group":     {class: []classChange{with("claimRoot", "/volumes/a"), with("subvolumeGroup", "b")}, want: []string{"claimRoot", "subvolumeGroup", "contradict"}},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"k8s.io/client-go/kubernetes"
@@ -30,8 +31,9 @@ type environment struct {
 	auditStart int64    // where this run begins in the API server's audit log
 	leftBefore []string // what was in Ceph and Kubernetes before this run
 	binary     string
-	kubeconfig string // the controller's
-	token      string // the only credential in it
+	kubeconfig string   // the controller's
+	token      string   // the only credential in it
+	keys       sync.Map // every key that a test has taken out of a volume's secret
 
 	controller  *controller   // the one that leads
 	controllers []*controller // all that were ever started

@@ -3,6 +3,7 @@ package goceph
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ceph/go-ceph/rados"
@@ -25,10 +26,11 @@ type operation struct {
 	asks   service
 	volume string // what it changes; empty if it only reads
 	slow   bool   // taking long does not mean that nobody answers
+	needs  string // the cap without which the cluster refuses it; may be empty
 }
 
-// change is an operation that changes a volume.
-func change(verb string, volume cephclient.Volume, asks service) operation {
+// change is an operation that changes a volume or a user.
+func change(verb string, volume fmt.Stringer, asks service) operation {
 	return operation{name: verb + " " + volume.String(), asks: asks, volume: volume.String()}
 }
 
@@ -45,9 +47,18 @@ func call[T any](ctx context.Context, s *session, op operation, f func(*rados.Co
 	done := s.run(ctx, op, func(conn *rados.Conn) (any, error) { return f(conn) })
 	report(!done.silent)
 	if done.err != nil {
-		return none, typed(op.name, op.mutating(), done.err)
+		return none, op.lacking(s.credentials.ID, typed(op.name, op.mutating(), done.err))
 	}
 	return done.result.(T), nil
+}
+
+// lacking names the cap where the identity was refused.
+func (op operation) lacking(id string, err error) error {
+	var e *cephclient.Error
+	if op.needs != "" && errors.As(err, &e) && e.Cause == cephclient.ErrDenied {
+		e.Remedy = "give client." + id + " the cap " + op.needs + " (docs/ceph-identities.md)"
+	}
+	return err
 }
 
 // outcome is what came of a call.

@@ -88,10 +88,8 @@ type session struct {
 
 // Backend implements [cephclient.Connector].
 func (p *Pool) Backend(ctx context.Context, kind cephclient.Kind, cluster cephclient.Cluster, credentials cephclient.Credentials) (cephclient.Backend, error) {
-	s := p.session(cluster, credentials)
-	op := operation{name: "connect to " + cluster.String() + " as client." + credentials.ID, asks: monitor}
-	connected := func(*rados.Conn) (none, error) { return none{}, nil }
-	if _, err := call(ctx, s, op, connected); err != nil {
+	s, err := p.connected(ctx, cluster, credentials)
+	if err != nil {
 		return nil, err
 	}
 	switch kind {
@@ -100,7 +98,24 @@ func (p *Pool) Backend(ctx context.Context, kind cephclient.Kind, cluster cephcl
 	case cephclient.CephFS:
 		return cephclient.NewCephFS(fileSystems{s}, subvolumes{s}), nil
 	}
-	return nil, cephclient.NewError(cephclient.ErrUnsupported, op.name, fmt.Sprintf("kind %q", kind), false)
+	return nil, cephclient.NewError(cephclient.ErrUnsupported, "open a backend", fmt.Sprintf("kind %q", kind), false)
+}
+
+// Users implements [cephclient.Connector].
+func (p *Pool) Users(ctx context.Context, cluster cephclient.Cluster, credentials cephclient.Credentials) (cephclient.Users, error) {
+	s, err := p.connected(ctx, cluster, credentials)
+	if err != nil {
+		return nil, err
+	}
+	return cephclient.NewUsers(users{s}), nil
+}
+
+// connected returns a session that has a live connection at this moment.
+func (p *Pool) connected(ctx context.Context, cluster cephclient.Cluster, credentials cephclient.Credentials) (*session, error) {
+	s := p.session(cluster, credentials)
+	op := operation{name: "connect to " + cluster.String() + " as client." + credentials.ID, asks: monitor}
+	_, err := call(ctx, s, op, func(*rados.Conn) (none, error) { return none{}, nil })
+	return s, err
 }
 
 func (p *Pool) session(cluster cephclient.Cluster, credentials cephclient.Credentials) *session {

@@ -31,15 +31,7 @@ type controllers struct {
 }
 
 func newControllers(o options, client kubernetes.Interface) (*controllers, error) {
-	access := &cephaccess.Access{
-		Secrets:  objects{client},
-		Classes:  objects{client},
-		Resolver: net.DefaultResolver,
-		Connector: goceph.NewPool(goceph.Options{
-			Timeout:         o.timeout / 2, // so that Ceph's own answer comes before the attempt is over
-			CallsPerService: goceph.DefaultCallsPerService,
-		}),
-	}
+	access := newAccess(o, client)
 	// The volumes and classes of one factory serve all three loops. Claims can't
 	// be shared by two ProvisionControllers: each adds the same indexer.
 	shared := informers.NewSharedInformerFactory(client, controller.DefaultResyncPeriod)
@@ -48,8 +40,8 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 		informers: []informers.SharedInformerFactory{shared, cephfsClaims},
 		events:    record.NewBroadcaster(),
 	}
-	c.rbd = newProvisionController(o, client, o.rbdProvisioners, provisioner.New(cephclient.RBD, access, client), shared, shared)
-	c.cephfs = newProvisionController(o, client, o.cephfsProvisioners, provisioner.New(cephclient.CephFS, access, client), cephfsClaims, shared)
+	c.rbd = newProvisionController(o, client, o.rbdProvisioners, provisioner.New(cephclient.RBD, access, client, objects{client}, o.secretNamespace), shared, shared)
+	c.cephfs = newProvisionController(o, client, o.cephfsProvisioners, provisioner.New(cephclient.CephFS, access, client, objects{client}, o.secretNamespace), cephfsClaims, shared)
 
 	recorder := c.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "ceph-provisioner"})
 	var err error
@@ -63,6 +55,18 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 	}, client, access, recorder, shared.Core().V1().PersistentVolumeClaims(), shared.Core().V1().PersistentVolumes(),
 		shared.Storage().V1().StorageClasses())
 	return c, err
+}
+
+func newAccess(o options, client kubernetes.Interface) *cephaccess.Access {
+	return &cephaccess.Access{
+		Secrets:  objects{client},
+		Classes:  objects{client},
+		Resolver: net.DefaultResolver,
+		Connector: goceph.NewPool(goceph.Options{
+			Timeout:         o.timeout / 2, // so that Ceph's own answer comes before the attempt is over
+			CallsPerService: goceph.DefaultCallsPerService,
+		}),
+	}
 }
 
 func newProvisionController(

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -47,6 +50,44 @@ func (o objects) Secret(ctx context.Context, ref pvspec.SecretRef) (*corev1.Secr
 		return nil, fmt.Errorf("the API server's answer is no secret (%T)", err) // the text of err may quote the answer
 	}
 	return secret, nil
+}
+
+// CreateSecret implements provisioner.Secrets.
+func (o objects) CreateSecret(ctx context.Context, secret *corev1.Secret) error {
+	return o.writeSecret(ctx, o.client.CoreV1().RESTClient().Post().Namespace(secret.Namespace).Resource("secrets"), secret)
+}
+
+// UpdateSecret implements provisioner.Secrets.
+func (o objects) UpdateSecret(ctx context.Context, secret *corev1.Secret) error {
+	request := o.client.CoreV1().RESTClient().Put().Namespace(secret.Namespace).Resource("secrets").Name(secret.Name)
+	return o.writeSecret(ctx, request, secret)
+}
+
+// DeleteSecret implements provisioner.Secrets.
+func (o objects) DeleteSecret(ctx context.Context, secret *corev1.Secret) error {
+	request := o.client.CoreV1().RESTClient().Delete().Namespace(secret.Namespace).Resource("secrets").Name(secret.Name)
+	return o.writeSecret(ctx, request, &metav1.DeleteOptions{
+		TypeMeta:      metav1.TypeMeta{APIVersion: "v1", Kind: "DeleteOptions"},
+		Preconditions: metav1.NewUIDPreconditions(string(secret.UID)),
+	})
+}
+
+// writeSecret sends a body as a stream and drops the response unread, because
+// client-go logs both otherwise.
+func (o objects) writeSecret(ctx context.Context, request *rest.Request, body any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return errors.New("a secret can't be written as JSON")
+	}
+	response, err := request.
+		SetHeader("Accept", "application/json").
+		SetHeader("Content-Type", "application/json").
+		Body(io.Reader(bytes.NewReader(text))).
+		Stream(ctx)
+	if err != nil {
+		return err
+	}
+	return response.Close()
 }
 
 // StorageClass implements cephaccess.ClassReader.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
 	"ceph.example/ceph-provisioner/pvspec"
@@ -44,6 +48,46 @@ func TestReadingASecretLogsNoKey(t *testing.T) {
 	klog.Flush()
 	if !strings.Contains(log.String(), "/secrets/ceph") {
 		t.Fatal("the request is not logged: this test sees nothing")
+	}
+	if strings.Contains(log.String(), key) || strings.Contains(log.String(), encoded) {
+		t.Errorf("the key is logged:\n%s", log)
+	}
+}
+
+// TestWritingASecretLogsNoKey writes one at the same verbosity, against an API server
+// that answers with what it was sent.
+func TestWritingASecretLogsNoKey(t *testing.T) {
+	const key = "AQDthekeythekeythekey=="
+	encoded := base64.StdEncoding.EncodeToString([]byte(key))
+	var methods []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		methods = append(methods, request.Method)
+		w.Header().Set("Content-Type", "application/json")
+		if _, err := io.Copy(w, request.Body); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer server.Close()
+
+	log := captureLog(t)
+	client, err := newKubernetesClient(options{kubeconfig: kubeconfig(t, server.URL), kubeAPIQPS: 100, kubeAPIBurst: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "ceph", UID: "1"},
+		Data:       map[string][]byte{"key": []byte(key)},
+	}
+	for _, write := range []func(context.Context, *corev1.Secret) error{
+		objects{client}.CreateSecret, objects{client}.UpdateSecret, objects{client}.DeleteSecret,
+	} {
+		if err := write(t.Context(), secret); err != nil {
+			t.Error(err)
+		}
+	}
+	klog.Flush()
+	if got := strings.Join(methods, " "); got != "POST PUT DELETE" || !strings.Contains(log.String(), "/secrets/ceph") {
+		t.Fatalf("the requests %q are not logged: this test sees nothing", got)
 	}
 	if strings.Contains(log.String(), key) || strings.Contains(log.String(), encoded) {
 		t.Errorf("the key is logged:\n%s", log)

@@ -29,6 +29,7 @@ type options struct {
 	retryStart         time.Duration
 	retryMax           time.Duration
 	raiseMounted       bool
+	secretNamespace    string
 
 	version bool
 }
@@ -57,8 +58,9 @@ const (
 	defaultRetryPeriod       = 2 * time.Second
 )
 
-// parseOptions reads the command line and prints help where it is asked for or needed.
-func parseOptions(args []string) (options, error) {
+// parseOptions reads the command line, returns what is not a flag, and prints help
+// where it is asked for or needed.
+func parseOptions(args []string) (options, []string, error) {
 	o := options{
 		rbdProvisioners:    nameList{defaultRBDProvisioner},
 		cephfsProvisioners: nameList{defaultCephFSProvisioner},
@@ -67,12 +69,9 @@ func parseOptions(args []string) (options, error) {
 	o.bind(flags)
 	klog.InitFlags(flags)
 	if err := flags.Parse(args); err != nil {
-		return options{}, err
+		return options{}, nil, err
 	}
-	if flags.NArg() > 0 {
-		return options{}, fmt.Errorf("unexpected argument %q: there are only flags (see --help)", flags.Arg(0))
-	}
-	return o, o.validate()
+	return o, flags.Args(), o.validate()
 }
 
 func (o *options) bind(flags *flag.FlagSet) {
@@ -93,6 +92,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.DurationVar(&o.retryStart, "retry-interval-start", defaultRetryStart, "pause after a first failure; doubled after each")
 	flags.DurationVar(&o.retryMax, "retry-interval-max", defaultRetryMax, "longest pause after a failure")
 	flags.BoolVar(&o.raiseMounted, "raise-mounted-cephfs-volumes", false, "raise the capacity of a CephFS PersistentVolume also while pods use it: kubelets up to 1.30 then log ten lines a second for each of these pods, until they start anew")
+	flags.StringVar(&o.secretNamespace, "secret-namespace", "", "where the secrets of CephFS volumes with a user of their own are made, unless their class has userSecretNamespace; the claim's namespace if empty")
 	flags.BoolVar(&o.version, "version", false, "print the version and end")
 }
 

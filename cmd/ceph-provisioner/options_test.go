@@ -7,7 +7,7 @@ import (
 )
 
 func TestParseOptions(t *testing.T) {
-	o, err := parseOptions([]string{"--rbd-provisioner-name=ceph.example/rbd, ceph.com/rbd", "--timeout=20s", "--v=4"})
+	o, _, err := parseOptions([]string{"--rbd-provisioner-name=ceph.example/rbd, ceph.com/rbd", "--timeout=20s", "--v=4"})
 	if err != nil || o.rbdProvisioners.String() != "ceph.example/rbd,ceph.com/rbd" || o.timeout != 20*time.Second {
 		t.Errorf("got %+v, %v", o, err)
 	}
@@ -28,10 +28,20 @@ func TestParseOptionsRefuses(t *testing.T) {
 		"--rbd-provisioner-name=a,,b":                            "empty",
 		"--leader-election --leader-election-retry-period=1h":    "retry period",
 		"--leader-election":                                      "--leader-election-namespace", // outside of a pod
-		"doctor":                                                 `"doctor"`,
 	} {
-		_, err := parseOptions(strings.Fields(args))
+		_, _, err := parseOptions(strings.Fields(args))
 		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: the message does not say %s: %v", args, says, err)
+		}
+	}
+}
+
+func TestRunRefusesCommands(t *testing.T) {
+	for args, says := range map[string]string{
+		"doctor":     `"doctor"`,
+		"rotate-key": "name the PersistentVolumes",
+	} {
+		if err := run(strings.Fields(args)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: the message does not say %s: %v", args, says, err)
 		}
 	}

@@ -13,12 +13,17 @@ import (
 
 // run is the whole life of the process.
 func run(args []string) error {
-	o, err := parseOptions(args)
+	if len(args) > 0 && args[0] == rotateKeyCommand {
+		return rotateKeys(args[1:])
+	}
+	o, rest, err := parseOptions(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return nil
 	case err != nil:
 		return err
+	case len(rest) > 0:
+		return fmt.Errorf("unexpected argument %q: there are only flags, and the command %s (see --help)", rest[0], rotateKeyCommand)
 	case o.version:
 		fmt.Println("ceph-provisioner", version)
 		return nil

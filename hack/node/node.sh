@@ -155,7 +155,7 @@ controller() {
 	END
 	background controller "$NODE/controller.log" nsenter --net="/proc/$(pid netns)/ns/net" -- \
 		env --unset=KUBECONFIG --unset=CEPH_CONF "$src/bin/ceph-provisioner" --kubeconfig="$NODE/controller.kubeconfig" \
-		--leader-election --leader-election-namespace=kube-system --v=2 ${CONTROLLER_ARGS:-}
+		--leader-election --leader-election-namespace=kube-system --secret-namespace=ceph-volumes --v=2 ${CONTROLLER_ARGS:-}
 }
 
 up() {

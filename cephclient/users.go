@@ -1,0 +1,116 @@
+package cephclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Users are cephx users, each of which reaches one CephFS volume and nothing else.
+// Every method is idempotent. Errors are of type [*Error].
+type Users interface {
+	// Find reports whether there is a user of that name.
+	Find(ctx context.Context, id string) (found bool, err error)
+	// Ensure makes the user of a volume, or finds it, and returns its key. A user of
+	// that name with other caps is refused with ErrExists.
+	Ensure(ctx context.Context, id string, info Info) (Secret, error)
+	// Delete removes the user of the volume at a path. An absent one is success; one
+	// with other caps is refused with ErrExists.
+	Delete(ctx context.Context, id, path string) error
+}
+
+// Caps are what a user may do, as `ceph auth` takes and shows them, by the kind of
+// daemon: "mon", "mds", "osd".
+type Caps map[string]string
+
+// UserStore is what the policy for users needs of the monitors. Names are without
+// "client.". Calls end by their context's deadline.
+type UserStore interface {
+	// GetOrCreate returns the key of a user, or ErrInvalid if there is one with
+	// other caps.
+	GetOrCreate(ctx context.Context, id string, caps Caps) (Secret, error)
+	// Caps returns what a user may do, or ErrNotFound.
+	Caps(ctx context.Context, id string) (Caps, error)
+	// Remove removes a user; an absent one is success.
+	Remove(ctx context.Context, id string) error
+}
+
+// NewUsers returns the users of a cluster.
+func NewUsers(store UserStore) Users { return users{store} }
+
+type users struct{ store UserStore }
+
+func (u users) Find(ctx context.Context, id string) (bool, error) {
+	_, err := u.store.Caps(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (u users) Ensure(ctx context.Context, id string, info Info) (Secret, error) {
+	caps := capsFor(info)
+	key, err := u.store.GetOrCreate(ctx, id, caps)
+	if !errors.Is(err, ErrInvalid) {
+		return key, err
+	}
+	present, lookErr := u.store.Caps(ctx, id)
+	if lookErr != nil {
+		return Secret{}, err
+	}
+	return Secret{}, notOurs("make client."+id, present, fmt.Sprintf("they must be %v", caps))
+}
+
+func (u users) Delete(ctx context.Context, id, path string) error {
+	caps, err := u.store.Caps(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case !reachesOnly(caps["mds"], path):
+		return notOurs("remove client."+id, caps, "they are not those of the volume at "+path)
+	}
+	return u.store.Remove(ctx, id)
+}
+
+func notOurs(op string, present Caps, problem string) error {
+	return &Error{
+		Cause: ErrExists, Op: op,
+		Detail: fmt.Sprintf("its caps are %v; %s", present, problem),
+		Remedy: "somebody has made or changed this user: remove it with `ceph auth rm` if nothing else needs it",
+	}
+}
+
+// capsFor reach the path and the data of one volume. Writing needs no right to set
+// quotas ("p"), which a pod could lift its own with.
+func capsFor(info Info) Caps {
+	mds := "allow rw path=" + info.Volume.Path
+	if info.OtherFileSystems { // releases that have but one do not know fsname
+		mds = "allow rw fsname=" + info.Volume.Container + " path=" + info.Volume.Path
+	}
+	osd := "allow rw pool=" + info.DataPool
+	if info.Namespace != "" {
+		osd += " namespace=" + info.Namespace
+	}
+	return Caps{"mon": "allow r", "mds": mds, "osd": osd}
+}
+
+// reachesOnly reports whether mds caps let a user write at one path, and nowhere
+// else. ceph.com/cephfs gave "allow r" to all of the tree besides.
+func reachesOnly(mdsCaps, path string) bool {
+	reaches := false
+	for grant := range strings.SplitSeq(mdsCaps, ",") {
+		words := strings.Fields(grant)
+		switch {
+		case slices.Equal(words, []string{"allow", "r"}):
+		case slices.Contains(words, "path="+path):
+			reaches = true
+		default:
+			return false
+		}
+	}
+	return reaches
+}

@@ -1,0 +1,113 @@
+package cephclient_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"testing"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+// userStore is the monitors in memory.
+type userStore map[string]cephclient.Caps
+
+func (s userStore) GetOrCreate(_ context.Context, id string, caps cephclient.Caps) (cephclient.Secret, error) {
+	if present, found := s[id]; found && !maps.Equal(present, caps) {
+		return cephclient.Secret{}, cephclient.NewError(cephclient.ErrInvalid, "make", "exists but cap does not match", true)
+	}
+	s[id] = caps
+	return cephclient.NewSecret("key of " + id), nil
+}
+
+func (s userStore) Caps(_ context.Context, id string) (cephclient.Caps, error) {
+	if caps, found := s[id]; found {
+		return caps, nil
+	}
+	return nil, cephclient.NewError(cephclient.ErrNotFound, "look", "", false)
+}
+
+func (s userStore) Remove(_ context.Context, id string) error {
+	delete(s, id)
+	return nil
+}
+
+const home = "/volumes/kubernetes/x/uuid"
+
+func volumeInfo(change func(*cephclient.Info)) cephclient.Info {
+	info := cephclient.Info{
+		Volume:   cephclient.Volume{Kind: cephclient.CephFS, Container: "a", Group: "kubernetes", Name: "x", Path: home},
+		DataPool: "a.data",
+	}
+	if change != nil {
+		change(&info)
+	}
+	return info
+}
+
+func TestUsersReachOneVolume(t *testing.T) {
+	for state, c := range map[string]struct {
+		change   func(*cephclient.Info)
+		mds, osd string
+	}{
+		"the only file system": {mds: "allow rw path=" + home, osd: "allow rw pool=a.data"},
+		"a RADOS namespace": {
+			change: func(i *cephclient.Info) { i.Namespace = "ns" },
+			mds:    "allow rw path=" + home, osd: "allow rw pool=a.data namespace=ns",
+		},
+		"several file systems": {
+			change: func(i *cephclient.Info) { i.OtherFileSystems = true },
+			mds:    "allow rw fsname=a path=" + home, osd: "allow rw pool=a.data",
+		},
+	} {
+		t.Run(state, func(t *testing.T) {
+			store := userStore{}
+			key, err := cephclient.NewUsers(store).Ensure(t.Context(), "u", volumeInfo(c.change))
+			want := cephclient.Caps{"mon": "allow r", "mds": c.mds, "osd": c.osd}
+			if err != nil || key.Reveal() != "key of u" || !maps.Equal(store["u"], want) {
+				t.Errorf("caps %v, %v; want %v", store["u"], err, want)
+			}
+		})
+	}
+}
+
+func TestUsersOfOthersAreRefused(t *testing.T) {
+	store := userStore{"u": {"mds": "allow rw path=/volumes/kubernetes/y"}}
+	users := cephclient.NewUsers(store)
+	_, err := users.Ensure(t.Context(), "u", volumeInfo(nil))
+	if !errors.Is(err, cephclient.ErrExists) {
+		t.Errorf("a user with other caps is taken: %v", err)
+	}
+	mustSay(t, err, "path=/volumes/kubernetes/y")
+	if found, err := users.Find(t.Context(), "u"); err != nil || !found {
+		t.Errorf("not found: %v", err)
+	}
+	if found, err := users.Find(t.Context(), "v"); err != nil || found {
+		t.Errorf("found: %v", err)
+	}
+}
+
+func TestUsersAreDeletedWithTheirVolume(t *testing.T) {
+	for caps, deletes := range map[string]bool{
+		"allow rw path=" + home:                       true,
+		"allow rw fsname=a path=" + home:              true,
+		"allow r,allow rw path=" + home:               true, // as ceph.com/cephfs made them
+		"allow r, allow rw path=" + home + ",allow r": true,
+		"":                                  false,
+		"allow r":                           false,
+		"allow *":                           false,
+		"allow rw":                          false,
+		"allow rw path=/volumes/kubernetes": false,
+		"allow rw path=" + home + "2":       false,
+		"allow rw path=" + home + ", allow rw path=/volumes/y/z": false,
+	} {
+		store := userStore{"u": {"mds": caps}}
+		err := cephclient.NewUsers(store).Delete(t.Context(), "u", home)
+		if deleted := len(store) == 0; deleted != deletes || errors.Is(err, cephclient.ErrExists) == deletes {
+			t.Errorf("a user with mds caps %q: deleted %t, %v", caps, deleted, err)
+		}
+	}
+	if err := cephclient.NewUsers(userStore{}).Delete(t.Context(), "u", home); err != nil {
+		t.Errorf("an absent user: %v", err)
+	}
+}
