@@ -27,6 +27,7 @@ type controllers struct {
 	cephfs    *controller.ProvisionController
 	resizer   *resizer.Resizer
 	informers []informers.SharedInformerFactory
+	nodes     nodes
 	events    record.EventBroadcaster
 }
 
@@ -38,12 +39,17 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 	cephfsClaims := informers.NewSharedInformerFactory(client, controller.DefaultResyncPeriod)
 	c := &controllers{
 		informers: []informers.SharedInformerFactory{shared, cephfsClaims},
+		nodes:     newNodes(client),
 		events:    record.NewBroadcaster(),
 	}
-	c.rbd = newProvisionController(o, client, o.rbdProvisioners, provisioner.New(cephclient.RBD, access, client, objects{client}, o.secretNamespace), shared, shared)
-	c.cephfs = newProvisionController(o, client, o.cephfsProvisioners, provisioner.New(cephclient.CephFS, access, client, objects{client}, o.secretNamespace), cephfsClaims, shared)
-
 	recorder := c.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "ceph-provisioner"})
+	c.rbd = newProvisionController(o, client, o.rbdProvisioners, provisioner.New(cephclient.RBD, access, client, objects{client}, o.secretNamespace), shared, shared)
+	c.cephfs = newProvisionController(o, client, o.cephfsProvisioners, &provisioner.QuotaWarner{
+		Provisioner: provisioner.New(cephclient.CephFS, access, client, objects{client}, o.secretNamespace),
+		Nodes:       c.nodes,
+		Events:      recorder,
+	}, cephfsClaims, shared)
+
 	var err error
 	c.resizer, err = resizer.New(resizer.Options{
 		Provisioners: slices.Concat(o.rbdProvisioners, o.cephfsProvisioners),
@@ -100,6 +106,7 @@ func (c *controllers) run(ctx context.Context, client kubernetes.Interface) {
 	for _, factory := range c.informers {
 		factory.Start(ctx.Done())
 	}
+	go c.nodes.run(ctx)
 	go c.rbd.Run(ctx) // the library's Run does not return
 	go c.cephfs.Run(ctx)
 	c.resizer.Run(ctx)

@@ -1,0 +1,93 @@
+package provisioner_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/record"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
+
+	"ceph.example/ceph-provisioner/cephclient"
+	"ceph.example/ceph-provisioner/cephclient/fake"
+	"ceph.example/ceph-provisioner/provisioner"
+)
+
+// nodes are all Linux.
+type nodes []*corev1.Node
+
+func (n nodes) List(labels.Selector) ([]*corev1.Node, error) { return n, nil }
+
+type noNodes struct{}
+
+func (noNodes) List(labels.Selector) ([]*corev1.Node, error) { return nil, errors.New("no list") }
+
+func (n nodes) with(name, kernel string) nodes {
+	return append(n, &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Status:     corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{OperatingSystem: "linux", KernelVersion: kernel}},
+	})
+}
+
+func (n nodes) old(count int) nodes {
+	for i := range count {
+		n = n.with(fmt.Sprint("old-", i), "4.15.0-20-generic")
+	}
+	return n
+}
+
+func cephfsOptions() controller.ProvisionOptions {
+	o := options()
+	o.StorageClass.Parameters["userId"] = "node"
+	return o
+}
+
+func warning(list string) []string {
+	return []string{"Warning QuotaNotEnforced pods can write beyond the claim's size on nodes whose kernel is too old to enforce CephFS quotas: " +
+		list + "; upgrade it there to 4.17 or later (RHEL and CentOS 7: 3.10.0-1062.el7), or install ceph-fuse if it is missing, " +
+		"which the kubelet prefers where /sbin/mount.fuse.ceph exists"}
+}
+
+func TestQuotaWarning(t *testing.T) {
+	const listed = "old-0 (4.15.0-20-generic), old-1 (4.15.0-20-generic), old-2 (4.15.0-20-generic), old-3 (4.15.0-20-generic), old-4 (4.15.0-20-generic)"
+	for state, c := range map[string]struct {
+		nodes provisioner.Nodes
+		fails string
+		want  []string
+	}{
+		"no nodes are known":         {nodes: nodes{}},
+		"nodes can't be listed":      {nodes: noNodes{}},
+		"all nodes enforce quotas":   {nodes: nodes{}.with("new", "5.10.0")},
+		"one does not":               {nodes: nodes{}.with("new", "5.10.0").old(1), want: warning("old-0 (4.15.0-20-generic)")},
+		"as many as are named":       {nodes: nodes{}.old(5), want: warning(listed)},
+		"one more":                   {nodes: nodes{}.old(6), want: warning(listed + " and 1 more")},
+		"many more":                  {nodes: nodes{}.old(1000), want: warning("old-0 (4.15.0-20-generic), old-1 (4.15.0-20-generic), old-10 (4.15.0-20-generic), old-100 (4.15.0-20-generic), old-101 (4.15.0-20-generic) and 995 more")},
+		"the volume can't be made":   {nodes: nodes{}.old(1), fails: "Backend"},
+		"the class' secret is wrong": {nodes: nodes{}.old(1), fails: "CheckUserSecret"},
+	} {
+		t.Run(state, func(t *testing.T) {
+			events := record.NewFakeRecorder(2)
+			warner := &provisioner.QuotaWarner{
+				Provisioner: provisioner.New(cephclient.CephFS, access{backend: &fake.Backend{}, fails: c.fails}, cluster(), nil, ""),
+				Nodes:       c.nodes,
+				Events:      events,
+			}
+			pv, got, err := warner.Provision(t.Context(), cephfsOptions())
+			if ok := err == nil && pv != nil && got == controller.ProvisioningFinished; ok != (c.fails == "") {
+				t.Errorf("PV %v, state %s, %v", pv, got, err)
+			}
+			close(events.Events)
+			var told []string
+			for event := range events.Events {
+				told = append(told, event)
+			}
+			if !slices.Equal(told, c.want) {
+				t.Errorf("told\n%q, want\n%q", told, c.want)
+			}
+		})
+	}
+}
