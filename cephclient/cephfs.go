@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 )
 
 // FileSystem is one CephFS file system of a cluster.
@@ -50,43 +48,66 @@ type CephFSStore interface {
 }
 
 // NewCephFS returns the backend for CephFS.
-func NewCephFS(fileSystems FileSystems, subvolumes CephFSStore) Backend {
-	return cephfsBackend{fileSystems, subvolumes}
+func NewCephFS(fileSystems FileSystems, subvolumes, directories CephFSStore) Backend {
+	return cephfsBackend{fileSystems, subvolumes, directories}
 }
 
 type cephfsBackend struct {
 	fileSystems FileSystems
 	subvolumes  CephFSStore
+	directories CephFSStore
+}
+
+func (b cephfsBackend) store(volume Volume) CephFSStore {
+	if volume.IsDirectory() {
+		return b.directories
+	}
+	return b.subvolumes
 }
 
 func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (Info, error) {
 	if err := checkSize(volume, sizeBytes); err != nil {
 		return Info{}, err
 	}
-	volume, err := b.place(ctx, volume, options.DataPool)
+	volume, options, err := b.place(ctx, volume, options)
 	if err != nil {
 		return Info{}, err
 	}
-	info, err := b.Stat(ctx, volume)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	found, err := b.store(volume).Inspect(ctx, volume)
+	absent := errors.Is(err, ErrNotFound)
+	if err != nil && !absent {
 		return Info{}, unseen(err)
 	}
-	if err != nil || info.SizeBytes == Unlimited {
-		if err := b.subvolumes.Create(ctx, volume, sizeBytes, options); err != nil {
+	if !absent {
+		if err := mayAdopt(volume, found, options.Owner); err != nil {
 			return Info{}, err
 		}
-		if info, err = b.readBack(ctx, volume, sizeBytes); err != nil {
-			return Info{}, afterWrite(err)
+	}
+	info := describe(volume, found)
+	if absent || found.QuotaBytes == Unlimited {
+		if info, err = b.create(ctx, volume, sizeBytes, options); err != nil && absent {
+			return Info{}, b.takeBack(ctx, volume, err)
+		} else if err != nil {
+			return Info{}, err
 		}
 	}
-	return info, afterWrite(b.subvolumes.Mark(ctx, info.Volume, options.Owner))
+	return info, afterWrite(b.store(volume).Mark(ctx, info.Volume, options.Owner))
+}
+
+// create makes the volume, or what of it is missing.
+func (b cephfsBackend) create(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (Info, error) {
+	if err := b.store(volume).Create(ctx, volume, sizeBytes, options); err != nil {
+		return Info{}, err
+	}
+	info, err := b.readBack(ctx, volume, sizeBytes)
+	return info, afterWrite(err)
 }
 
 func (b cephfsBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (Info, error) {
 	if err := checkSize(volume, sizeBytes); err != nil {
 		return Info{}, err
 	}
-	before, err := b.subvolumes.Inspect(ctx, volume)
+	before, err := b.store(volume).Inspect(ctx, volume)
 	if err != nil {
 		return Info{}, unseen(err)
 	}
@@ -100,7 +121,7 @@ func (b cephfsBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64)
 			Remedy: "ask for at least what it holds",
 		}
 	}
-	if err := b.subvolumes.SetQuota(ctx, volume, sizeBytes); err != nil {
+	if err := b.store(volume).SetQuota(ctx, volume, sizeBytes); err != nil {
 		return Info{}, err
 	}
 	info, err := b.readBack(ctx, volume, sizeBytes)
@@ -108,7 +129,7 @@ func (b cephfsBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64)
 }
 
 func (b cephfsBackend) Delete(ctx context.Context, volume Volume) error {
-	err := b.subvolumes.Remove(ctx, volume)
+	err := b.store(volume).Remove(ctx, volume)
 	if !errors.Is(err, ErrNotFound) {
 		return err
 	}
@@ -123,7 +144,7 @@ func (b cephfsBackend) Delete(ctx context.Context, volume Volume) error {
 }
 
 func (b cephfsBackend) Stat(ctx context.Context, volume Volume) (Info, error) {
-	found, err := b.subvolumes.Inspect(ctx, volume)
+	found, err := b.store(volume).Inspect(ctx, volume)
 	if err != nil {
 		return Info{}, err
 	}
@@ -150,50 +171,4 @@ func (b cephfsBackend) readBack(ctx context.Context, volume Volume, quotaBytes i
 		}
 	}
 	return info, nil
-}
-
-// place finds the file system, and refuses a data pool that is not one of its
-// own before anything is made.
-func (b cephfsBackend) place(ctx context.Context, volume Volume, dataPool string) (Volume, error) {
-	fileSystems, err := b.fileSystems.FileSystems(ctx)
-	if err != nil {
-		return Volume{}, err
-	}
-	fileSystem, err := choose("create", fileSystems, volume)
-	if err != nil {
-		return Volume{}, err
-	}
-	if dataPool != "" && !slices.Contains(fileSystem.DataPools, dataPool) {
-		return Volume{}, &Error{
-			Cause: ErrNoSuchPlace, Op: "create " + volume.String(),
-			Detail: fmt.Sprintf("dataPool %q is not a data pool of file system %q, which has %s",
-				dataPool, fileSystem.Name, strings.Join(fileSystem.DataPools, ", ")),
-			Remedy: "correct the StorageClass, or add the pool with `ceph fs add_data_pool`",
-		}
-	}
-	volume.Container = fileSystem.Name
-	return volume, nil
-}
-
-func choose(verb string, fileSystems []FileSystem, volume Volume) (FileSystem, error) {
-	var names []string
-	for _, fileSystem := range fileSystems {
-		if fileSystem.Name == volume.Container || volume.Container == "" && len(fileSystems) == 1 {
-			return fileSystem, nil
-		}
-		names = append(names, fileSystem.Name)
-	}
-	refusal := &Error{Cause: ErrNoSuchPlace, Op: verb + " " + volume.String()}
-	switch {
-	case len(names) == 0:
-		refusal.Detail = "the cluster has no file system"
-		refusal.Remedy = "make one with `ceph fs volume create`"
-	case volume.Container == "":
-		refusal.Detail = "the cluster has several file systems: " + strings.Join(names, ", ")
-		refusal.Remedy = "name one with fsName in the StorageClass"
-	default:
-		refusal.Detail = fmt.Sprintf("there is no file system %q; the cluster has %s", volume.Container, strings.Join(names, ", "))
-		refusal.Remedy = "correct fsName in the StorageClass, bring the file system back, or give the identity caps for it"
-	}
-	return FileSystem{}, refusal
 }

@@ -16,8 +16,11 @@ type subvolumeStore struct {
 	subvolumes  map[string]cephclient.CephFSInfo
 	statErr     error
 	markErr     error
+	createErr   error // after the volume was made
+	removeErr   error
 	deafQuota   bool // setting a quota succeeds and has no effect
 	calls       []string
+	options     cephclient.CreateOptions // of the last Create
 }
 
 func newSubvolumeStore(fileSystems ...string) *subvolumeStore {
@@ -32,13 +35,14 @@ func (s *subvolumeStore) FileSystems(context.Context) ([]cephclient.FileSystem, 
 	return s.fileSystems, nil
 }
 
-func (s *subvolumeStore) Create(_ context.Context, v cephclient.Volume, quotaBytes int64, _ cephclient.CreateOptions) error {
+func (s *subvolumeStore) Create(_ context.Context, v cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
 	s.calls = append(s.calls, "create in "+v.Container)
+	s.options = options
 	if s.deafQuota {
 		quotaBytes = cephclient.Unlimited
 	}
 	s.subvolumes[v.Name] = cephclient.CephFSInfo{QuotaBytes: quotaBytes, Path: "/volumes/" + v.Group + "/" + v.Name}
-	return nil
+	return s.createErr
 }
 
 func (s *subvolumeStore) Inspect(_ context.Context, v cephclient.Volume) (cephclient.CephFSInfo, error) {
@@ -73,6 +77,9 @@ func (s *subvolumeStore) Mark(_ context.Context, v cephclient.Volume, owner ceph
 func (s *subvolumeStore) Remove(_ context.Context, v cephclient.Volume) error {
 	if _, found := s.subvolumes[v.Name]; !found {
 		return cephclient.NewError(cephclient.ErrNotFound, "remove", "", true)
+	}
+	if s.removeErr != nil {
+		return s.removeErr
 	}
 	delete(s.subvolumes, v.Name)
 	return nil
@@ -111,7 +118,7 @@ func TestCephFSEnsure(t *testing.T) {
 			if c.present != nil {
 				store.subvolumes["x"] = *c.present
 			}
-			info, err := cephclient.NewCephFS(store, store).Ensure(context.Background(), subvolume(c.fsName), gib+7, cephclient.CreateOptions{DataPool: c.dataPool, Owner: cephclient.Owner{ClaimUID: "1"}})
+			info, err := cephclient.NewCephFS(store, store, store).Ensure(context.Background(), subvolume(c.fsName), gib+7, cephclient.CreateOptions{DataPool: c.dataPool, Owner: cephclient.Owner{ClaimUID: "1"}})
 			if !errors.Is(err, c.cause) || info.SizeBytes != c.want {
 				t.Errorf("got %d bytes, %v; want %d, %v", info.SizeBytes, err, c.want, c.cause)
 			}
@@ -129,7 +136,7 @@ func TestCephFSEnsure(t *testing.T) {
 func TestCephFSEnsureFailsUntilTheSubvolumeSaysWhoseItIs(t *testing.T) {
 	store := newSubvolumeStore("a")
 	store.markErr = cephclient.NewError(cephclient.ErrDenied, "mark", "", true)
-	_, err := cephclient.NewCephFS(store, store).Ensure(context.Background(), subvolume("a"), gib, cephclient.CreateOptions{})
+	_, err := cephclient.NewCephFS(store, store, store).Ensure(context.Background(), subvolume("a"), gib, cephclient.CreateOptions{})
 	if !errors.Is(err, cephclient.ErrDenied) || !cephclient.MayBeHalfDone(err) {
 		t.Errorf("a subvolume without mark counts as done, or as nothing: %v", err)
 	}
@@ -150,7 +157,7 @@ func TestCephFSGrow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store := newSubvolumeStore("a")
 			store.subvolumes["x"] = c.before
-			_, err := cephclient.NewCephFS(store, store).Grow(context.Background(), subvolume("a"), c.ask)
+			_, err := cephclient.NewCephFS(store, store, store).Grow(context.Background(), subvolume("a"), c.ask)
 			if !errors.Is(err, c.cause) || store.subvolumes["x"].QuotaBytes != c.want {
 				t.Errorf("quota %d, %v; want %d, %v", store.subvolumes["x"].QuotaBytes, err, c.want, c.cause)
 			}
@@ -162,7 +169,7 @@ func TestCephFSGrowthThatCannotBeSeen(t *testing.T) {
 	store := newSubvolumeStore("a")
 	store.subvolumes["x"] = cephclient.CephFSInfo{QuotaBytes: 5}
 	store.statErr = cephclient.NewError(cephclient.ErrTimeout, "read", "", false)
-	if _, err := cephclient.NewCephFS(store, store).Grow(context.Background(), subvolume("a"), 9); !cephclient.MayBeHalfDone(err) {
+	if _, err := cephclient.NewCephFS(store, store, store).Grow(context.Background(), subvolume("a"), 9); !cephclient.MayBeHalfDone(err) {
 		t.Errorf("whether an earlier attempt has grown it was not seen: %v", err)
 	}
 }
@@ -170,12 +177,12 @@ func TestCephFSGrowthThatCannotBeSeen(t *testing.T) {
 func TestCephFSQuotaIsReadBack(t *testing.T) {
 	store := newSubvolumeStore("a")
 	store.deafQuota = true
-	_, err := cephclient.NewCephFS(store, store).Ensure(context.Background(), subvolume("a"), gib, cephclient.CreateOptions{})
-	if !errors.Is(err, cephclient.ErrQuotaMismatch) || !cephclient.MayBeHalfDone(err) {
-		t.Errorf("a quota that does not hold passed after creation: %v", err)
+	_, err := cephclient.NewCephFS(store, store, store).Ensure(context.Background(), subvolume("a"), gib, cephclient.CreateOptions{})
+	if !errors.Is(err, cephclient.ErrQuotaMismatch) || cephclient.MayBeHalfDone(err) || len(store.subvolumes) != 0 {
+		t.Errorf("a quota that does not hold passed after creation, or something is left: %v", err)
 	}
 	store.subvolumes["x"] = cephclient.CephFSInfo{QuotaBytes: 5}
-	if _, err := cephclient.NewCephFS(store, store).Grow(context.Background(), subvolume("a"), gib); !errors.Is(err, cephclient.ErrQuotaMismatch) {
+	if _, err := cephclient.NewCephFS(store, store, store).Grow(context.Background(), subvolume("a"), gib); !errors.Is(err, cephclient.ErrQuotaMismatch) {
 		t.Errorf("a quota that does not hold passed after growth: %v", err)
 	}
 }
@@ -195,7 +202,7 @@ func TestCephFSDelete(t *testing.T) {
 			if c.present {
 				store.subvolumes["x"] = cephclient.CephFSInfo{}
 			}
-			if err := cephclient.NewCephFS(store, store).Delete(context.Background(), subvolume(c.fsName)); !errors.Is(err, c.cause) {
+			if err := cephclient.NewCephFS(store, store, store).Delete(context.Background(), subvolume(c.fsName)); !errors.Is(err, c.cause) {
 				t.Errorf("got %v, want %v", err, c.cause)
 			}
 		})

@@ -18,6 +18,8 @@ const (
 	monitor service = "monitor"
 	osd     service = "OSD"
 	manager service = "mgr"
+	// metadata is the MDS of any file system: one that hangs makes the others wait.
+	metadata service = "MDS"
 )
 
 // operation is one call: who is asked, and what may be concluded when it fails.
@@ -36,15 +38,20 @@ func change(verb string, volume fmt.Stringer, asks service) operation {
 
 func (op operation) mutating() bool { return op.volume != "" }
 
-// call runs f on a live connection of the session and returns by the context's
-// deadline, whatever librados does: f then runs on by itself.
+// call runs f on a live connection to the session's cluster and returns by the
+// context's deadline, whatever librados does: f then runs on by itself.
 func call[T any](ctx context.Context, s *session, op operation, f func(*rados.Conn) (T, error)) (T, error) {
+	return callOn(ctx, s, op, s.line(), f)
+}
+
+// callOn is call on any sort of connection.
+func callOn[C, T any](ctx context.Context, s *session, op operation, on line[C], f func(C) (T, error)) (T, error) {
 	var none T
 	report, err := s.services[op.asks].breaker.Allow()
 	if err != nil {
 		return none, s.resting(op)
 	}
-	done := s.run(ctx, op, func(conn *rados.Conn) (any, error) { return f(conn) })
+	done := run(ctx, s, op, on, func(conn C) (any, error) { return f(conn) })
 	report(!done.silent)
 	if done.err != nil {
 		return none, op.lacking(s.credentials.ID, typed(op.name, op.mutating(), done.err))
@@ -56,7 +63,9 @@ func call[T any](ctx context.Context, s *session, op operation, f func(*rados.Co
 func (op operation) lacking(id string, err error) error {
 	var e *cephclient.Error
 	if op.needs != "" && errors.As(err, &e) && e.Cause == cephclient.ErrDenied {
-		e.Remedy = "give client." + id + " the cap " + op.needs + " (docs/ceph-identities.md)"
+		told := *e // one failure to connect may be told to several callers
+		told.Remedy = "give client." + id + " the cap " + op.needs + " (docs/ceph-identities.md)"
+		return &told
 	}
 	return err
 }
@@ -70,7 +79,7 @@ type outcome struct {
 
 // run takes the volume, a slot and a connection, in this order, and gives them
 // back when f ends, however long after the caller has left that is.
-func (s *session) run(ctx context.Context, op operation, f func(*rados.Conn) (any, error)) outcome {
+func run[C any](ctx context.Context, s *session, op operation, on line[C], f func(C) (any, error)) outcome {
 	unlock, err := s.lock(ctx, op)
 	if err != nil {
 		return outcome{err: err}
@@ -82,26 +91,29 @@ func (s *session) run(ctx context.Context, op operation, f func(*rados.Conn) (an
 		unlock()
 		return outcome{err: busy(op, "every call that may run at once on this cluster is taken")}
 	}
-	held, err := s.acquire(ctx)
+	held, err := on.acquire(ctx)
 	if err != nil {
 		<-slots
 		unlock()
+		if errors.Is(err, errUnanswered) {
+			err = unanswered(op)
+		}
 		return outcome{err: err, silent: silent(err)}
 	}
 	finished := make(chan outcome, 1)
 	go func() {
 		result, err := f(held.conn)
-		s.release(held, silent(err))
+		on.among.release(held, silent(err))
 		<-slots
 		unlock()
 		finished <- outcome{result, err, silent(err)}
 	}()
-	return s.await(ctx, op, held, finished)
+	return s.await(ctx, op, func() { on.among.retire(held) }, finished)
 }
 
 // await ends with the call, with the caller's context, or when the service has
 // had its time: only then is it told from our own haste that nobody answers.
-func (s *session) await(ctx context.Context, op operation, held *connection, finished <-chan outcome) outcome {
+func (s *session) await(ctx context.Context, op operation, retire func(), finished <-chan outcome) outcome {
 	var overdue <-chan time.Time
 	if !op.slow {
 		timer := time.NewTimer(s.pool.options.Timeout)
@@ -114,12 +126,13 @@ func (s *session) await(ctx context.Context, op operation, held *connection, fin
 	case <-ctx.Done():
 		return outcome{err: cephclient.NewError(cephclient.ErrTimeout, op.name, "not done by the deadline", op.mutating())}
 	case <-overdue:
-		s.retire(held)
-		return outcome{
-			err:    cephclient.NewError(cephclient.ErrTimeout, op.name, "no answer from the "+string(op.asks), op.mutating()),
-			silent: true,
-		}
+		retire()
+		return outcome{err: unanswered(op), silent: true}
 	}
+}
+
+func unanswered(op operation) error {
+	return cephclient.NewError(cephclient.ErrTimeout, op.name, "no answer from the "+string(op.asks), op.mutating())
 }
 
 // silent reports whether an error of librados says that nobody answered.

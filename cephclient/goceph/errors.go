@@ -10,7 +10,11 @@ import (
 	"ceph.example/ceph-provisioner/cephclient"
 )
 
-// causes maps the errno of librados, librbd and the mgr. What is not listed is
+// noMDS is libcephfs's answer while no MDS of the file system is up
+// (CEPH_FUSE_NO_MDS_UP).
+const noMDS = syscall.Errno(1 << 16)
+
+// causes maps the errno of librados, librbd, libcephfs and the mgr. What is not listed is
 // ErrUnknown, which counts as possibly half done.
 var causes = map[syscall.Errno]*cephclient.Cause{
 	syscall.ENOENT:       cephclient.ErrNotFound,
@@ -34,6 +38,8 @@ var causes = map[syscall.Errno]*cephclient.Cause{
 	syscall.ECONNRESET:   cephclient.ErrUnreachable,
 	syscall.EHOSTUNREACH: cephclient.ErrUnreachable,
 	syscall.ENETUNREACH:  cephclient.ErrUnreachable,
+	syscall.ENOTDIR:      cephclient.ErrInvalid,
+	noMDS:                cephclient.ErrUnreachable,
 }
 
 // typed returns err as a *cephclient.Error. One that is typed already stays as it is.
@@ -56,13 +62,18 @@ func causeOf(err error) *cephclient.Cause {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return cephclient.ErrTimeout
 	}
-	var coded interface{ ErrorCode() int }
-	if !errors.As(err, &coded) {
-		return cephclient.ErrUnknown
-	}
-	errno := coded.ErrorCode()
-	if cause, ok := causes[syscall.Errno(max(errno, -errno))]; ok {
+	if cause, ok := causes[errnoOf(err)]; ok {
 		return cause
 	}
 	return cephclient.ErrUnknown
+}
+
+// errnoOf is 0 for an error without one.
+func errnoOf(err error) syscall.Errno {
+	var coded interface{ ErrorCode() int }
+	if !errors.As(err, &coded) {
+		return 0
+	}
+	errno := coded.ErrorCode()
+	return syscall.Errno(max(errno, -errno))
 }

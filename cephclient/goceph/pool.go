@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ceph/go-ceph/cephfs"
 	"github.com/ceph/go-ceph/rados"
 	"github.com/sony/gobreaker/v2"
-	"golang.org/x/sync/singleflight"
 
 	"ceph.example/ceph-provisioner/cephclient"
 )
@@ -31,7 +31,10 @@ const (
 // Options bound what a pool does to a cluster.
 type Options struct {
 	Timeout         time.Duration // after which a service that does not answer counts as hung
-	CallsPerService int           // at once to the monitors, OSDs and mgr of a cluster each, over all identities
+	CallsPerService int           // at once to the monitors, OSDs, mgr and MDS of a cluster each, over all identities
+	// Unpurged is told, if it is not nil, once for each reason why removed directories
+	// can't be purged. They wait then for the next occasion.
+	Unpurged func(error)
 }
 
 // Pool shares connections to any number of clusters. It implements
@@ -40,10 +43,13 @@ type Pool struct {
 	options  Options
 	changing keyedLock
 
-	mu          sync.Mutex
-	clusters    map[string]map[service]*limits
-	connections map[identity]*connection
-	connecting  singleflight.Group
+	connections *shared[*rados.Conn]
+	mounts      *shared[*cephfs.MountInfo]
+	purges      purges
+
+	mu       sync.Mutex
+	clusters map[string]map[service]*limits
+	denied   map[string]time.Time // mounts that an identity's caps do not allow, and since when
 }
 
 // identity is what a connection is shared by, hashed because it includes the
@@ -61,20 +67,22 @@ type limits struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[any]
 }
 
-type connection struct {
-	conn    *rados.Conn
-	users   int
-	retired bool // never handed out again; closed when the last user is done
-	idle    *time.Timer
-}
-
 // NewPool returns an empty pool.
 func NewPool(options Options) *Pool {
 	return &Pool{
 		options:     options,
+		connections: newShared(idleAfter, (*rados.Conn).Shutdown),
+		mounts:      newShared(mountIdleAfter, unmount),
 		clusters:    map[string]map[service]*limits{},
-		connections: map[identity]*connection{},
+		denied:      map[string]time.Time{},
 	}
+}
+
+// Close ends what nobody uses, until the context ends. Mounts of CephFS that are
+// not ended make others wait for a minute.
+func (p *Pool) Close(ctx context.Context) {
+	p.mounts.close(ctx)
+	p.connections.close(ctx)
 }
 
 // session is one cluster under one identity.
@@ -96,7 +104,7 @@ func (p *Pool) Backend(ctx context.Context, kind cephclient.Kind, cluster cephcl
 	case cephclient.RBD:
 		return cephclient.NewRBD(images{s}, images{s}), nil
 	case cephclient.CephFS:
-		return cephclient.NewCephFS(fileSystems{s}, subvolumes{s}), nil
+		return cephclient.NewCephFS(fileSystems{s}, subvolumes{s}, directories{s}), nil
 	}
 	return nil, cephclient.NewError(cephclient.ErrUnsupported, "open a backend", fmt.Sprintf("kind %q", kind), false)
 }
@@ -125,7 +133,7 @@ func (p *Pool) session(cluster cephclient.Cluster, credentials cephclient.Creden
 	services, known := p.clusters[monitors]
 	if !known {
 		services = map[service]*limits{}
-		for _, each := range []service{monitor, osd, manager} {
+		for _, each := range []service{monitor, osd, manager, metadata} {
 			services[each] = newLimits(each, p.options.CallsPerService)
 		}
 		p.clusters[monitors] = services
@@ -144,6 +152,14 @@ func newLimits(asks service, calls int) *limits {
 			Timeout:     restFor,
 			ReadyToTrip: func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= restAfter },
 		}),
+	}
+}
+
+// line is the session's connection to the cluster.
+func (s *session) line() line[*rados.Conn] {
+	return line[*rados.Conn]{
+		among: s.pool.connections, key: string(s.identity[:]),
+		open: func() (*rados.Conn, error) { return connect(s.cluster, s.credentials, s.pool.options.Timeout) },
 	}
 }
 

@@ -3,6 +3,7 @@ package goceph
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/ceph/go-ceph/cephfs/admin"
@@ -46,6 +47,10 @@ func (s subvolumes) Create(ctx context.Context, volume cephclient.Volume, quotaB
 
 // Inspect is similar to: ceph fs subvolume info.
 func (s subvolumes) Inspect(ctx context.Context, volume cephclient.Volume) (cephclient.CephFSInfo, error) {
+	info, err := direct(s.session, volume, func(d directories) (cephclient.CephFSInfo, error) { return d.Inspect(ctx, volume) })
+	if !errors.Is(err, errIndirect) {
+		return info, err
+	}
 	op := operation{name: "read " + volume.String(), asks: manager}
 	return call(ctx, s.session, op, func(conn *rados.Conn) (cephclient.CephFSInfo, error) {
 		info, err := admin.NewFromConn(conn).SubVolumeInfo(volume.Container, volume.Group, volume.Name)
@@ -69,23 +74,40 @@ func (s subvolumes) Inspect(ctx context.Context, volume cephclient.Volume) (ceph
 // SetQuota is similar to: ceph fs subvolume resize … --no_shrink, where
 // "shrink" means below the bytes in use, not below the quota of before.
 func (s subvolumes) SetQuota(ctx context.Context, volume cephclient.Volume, quotaBytes int64) error {
+	_, err := direct(s.session, volume, func(d directories) (none, error) { return none{}, d.SetQuota(ctx, volume, quotaBytes) })
+	if !errors.Is(err, errIndirect) {
+		return err
+	}
 	op := change("set the quota of", volume, manager)
-	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
+	_, err = call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
 		_, err := admin.NewFromConn(conn).ResizeSubVolume(volume.Container, volume.Group, volume.Name, admin.ByteCount(quotaBytes), true)
 		return none{}, err
 	})
 	return err
 }
 
-// Mark is similar to: ceph fs subvolume metadata set.
+// Mark is similar to: ceph fs subvolume metadata set. Where the mgr does not know
+// that yet, before 16.2.8, the mark is an attribute of the directory.
 func (s subvolumes) Mark(ctx context.Context, volume cephclient.Volume, owner cephclient.Owner) error {
+	err := s.setMetadata(ctx, volume, cephclient.OwnerKey, owner.String())
+	if !errors.Is(err, cephclient.ErrInvalid) && !errors.Is(err, cephclient.ErrUnsupported) {
+		return err
+	}
+	_, otherwise := direct(s.session, volume, func(d directories) (none, error) { return none{}, d.Mark(ctx, volume, owner) })
+	if errors.Is(otherwise, errIndirect) {
+		return err
+	}
+	return otherwise
+}
+
+func (s subvolumes) setMetadata(ctx context.Context, volume cephclient.Volume, key, value string) error {
 	op := change("mark", volume, manager)
 	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
-		// go-ceph has it only when it is built for Quincy; the mgr since 16.2.8.
+		// go-ceph has it only when it is built for Quincy.
 		command, err := json.Marshal(map[string]string{
 			"prefix":   "fs subvolume metadata set",
 			"vol_name": volume.Container, "group_name": volume.Group, "sub_name": volume.Name,
-			"key_name": cephclient.OwnerKey, "value": owner.String(),
+			"key_name": key, "value": value,
 		})
 		if err != nil {
 			return none{}, err
@@ -103,4 +125,22 @@ func (s subvolumes) Remove(ctx context.Context, volume cephclient.Volume) error 
 		return none{}, admin.NewFromConn(conn).RemoveSubVolume(volume.Container, volume.Group, volume.Name)
 	})
 	return err
+}
+
+// errIndirect says that a subvolume is reached through the mgr only.
+var errIndirect = errors.New("the path is not known, or the identity may not mount it")
+
+// direct reaches a subvolume's directory past the mgr, which is slower.
+func direct[T any](s *session, volume cephclient.Volume, f func(directories) (T, error)) (T, error) {
+	var none T
+	at, known := placeOf(volume)
+	if !known || s.isDenied(at) {
+		return none, errIndirect
+	}
+	result, err := f(directories{s})
+	if errors.Is(err, cephclient.ErrDenied) {
+		s.noteDenied(at)
+		return none, errIndirect
+	}
+	return result, err
 }

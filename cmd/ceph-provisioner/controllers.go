@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
@@ -12,6 +13,7 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
 	"ceph.example/ceph-provisioner/cephaccess"
@@ -29,10 +31,16 @@ type controllers struct {
 	informers []informers.SharedInformerFactory
 	nodes     nodes
 	events    record.EventBroadcaster
+	ceph      *goceph.Pool
 }
 
+// closeTimeout bounds the wait for Ceph at the end. Ending the mounts of CephFS takes
+// about a second.
+const closeTimeout = 3 * time.Second
+
 func newControllers(o options, client kubernetes.Interface) (*controllers, error) {
-	access := newAccess(o, client)
+	ceph := newPool(o)
+	access := newAccess(client, ceph)
 	// The volumes and classes of one factory serve all three loops. Claims can't
 	// be shared by two ProvisionControllers: each adds the same indexer.
 	shared := informers.NewSharedInformerFactory(client, controller.DefaultResyncPeriod)
@@ -41,6 +49,7 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 		informers: []informers.SharedInformerFactory{shared, cephfsClaims},
 		nodes:     newNodes(client),
 		events:    record.NewBroadcaster(),
+		ceph:      ceph,
 	}
 	recorder := c.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "ceph-provisioner"})
 	c.rbd = newProvisionController(o, client, o.rbdProvisioners, provisioner.New(cephclient.RBD, access, client, objects{client}, o.secretNamespace), shared, shared)
@@ -63,15 +72,20 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 	return c, err
 }
 
-func newAccess(o options, client kubernetes.Interface) *cephaccess.Access {
+func newPool(o options) *goceph.Pool {
+	return goceph.NewPool(goceph.Options{
+		Timeout:         o.timeout / 2, // so that Ceph's own answer comes before the attempt is over
+		CallsPerService: goceph.DefaultCallsPerService,
+		Unpurged:        func(err error) { klog.Background().Error(err, "Deleted directories stay in CephFS") },
+	})
+}
+
+func newAccess(client kubernetes.Interface, ceph *goceph.Pool) *cephaccess.Access {
 	return &cephaccess.Access{
-		Secrets:  objects{client},
-		Classes:  objects{client},
-		Resolver: net.DefaultResolver,
-		Connector: goceph.NewPool(goceph.Options{
-			Timeout:         o.timeout / 2, // so that Ceph's own answer comes before the attempt is over
-			CallsPerService: goceph.DefaultCallsPerService,
-		}),
+		Secrets:   objects{client},
+		Classes:   objects{client},
+		Resolver:  net.DefaultResolver,
+		Connector: ceph,
 	}
 }
 
@@ -110,4 +124,7 @@ func (c *controllers) run(ctx context.Context, client kubernetes.Interface) {
 	go c.rbd.Run(ctx) // the library's Run does not return
 	go c.cephfs.Run(ctx)
 	c.resizer.Run(ctx)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	c.ceph.Close(ending)
 }

@@ -1,0 +1,138 @@
+package goceph
+
+import (
+	"fmt"
+	"strconv"
+	"syscall"
+
+	"github.com/ceph/go-ceph/cephfs"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+const (
+	ownerAttribute     = "user." + cephclient.OwnerKey
+	quotaAttribute     = "ceph.quota.max_bytes"
+	poolAttribute      = "ceph.dir.layout.pool"
+	namespaceAttribute = "ceph.dir.layout.pool_namespace"
+	usedAttribute      = "ceph.dir.rbytes"
+	entriesAttribute   = "ceph.dir.entries"
+
+	// namespacePrefix is what the mgr gives the RADOS namespaces of subvolumes.
+	namespacePrefix = "fsvolumens_"
+)
+
+// attributes are the extended attributes of a directory, below a mount. No call
+// follows a symbolic link in its place.
+type attributes struct {
+	mount     *cephfs.MountInfo
+	directory string
+	op        operation
+}
+
+// get returns "" for an attribute that is absent.
+func (a attributes) get(name string) (string, error) {
+	value, err := a.mount.LgetXattr(a.directory, name)
+	if errnoOf(err) == syscall.ENODATA {
+		return "", nil
+	}
+	return string(value), err
+}
+
+// number returns 0 for an attribute that is absent.
+func (a attributes) number(name string) (int64, error) {
+	text, err := a.get(name)
+	if err != nil || text == "" {
+		return 0, err
+	}
+	return strconv.ParseInt(text, 10, 64)
+}
+
+func (a attributes) set(name, value string, flags cephfs.XattrFlags) error {
+	return a.mount.LsetXattr(a.directory, name, []byte(value), flags)
+}
+
+// setVirtual sets what is the MDS's, which takes a cap of its own.
+func (a attributes) setVirtual(name, value string) error {
+	err := a.set(name, value, cephfs.XattrDefault)
+	switch causeOf(err) {
+	case cephclient.ErrDenied:
+		return cephclient.NewError(cephclient.ErrDenied, a.op.name,
+			fmt.Sprintf("setting %s needs rwp, not rw, in its mds caps: %v", name, err), a.op.mutating())
+	case cephclient.ErrUnsupported, cephclient.ErrInvalid:
+		return fmt.Errorf("setting %s to %q: %w", name, value, err)
+	}
+	return err
+}
+
+func (a attributes) setQuota(quotaBytes int64) error {
+	return a.setVirtual(quotaAttribute, strconv.FormatInt(quotaBytes, 10))
+}
+
+// claim writes the owner onto a directory that has none. One that came in
+// between, after the policy has looked, keeps it.
+func (a attributes) claim(owner cephclient.Owner) error {
+	err := a.set(ownerAttribute, owner.String(), cephfs.XattrCreate)
+	if causeOf(err) != cephclient.ErrExists {
+		return err
+	}
+	text, err := a.get(ownerAttribute)
+	if err != nil {
+		return err
+	}
+	if other, marked := cephclient.ParseOwner(text); marked && other.ClaimUID != owner.ClaimUID {
+		return cephclient.NewError(cephclient.ErrExists, a.op.name, "it belongs to "+text, false)
+	}
+	return a.set(ownerAttribute, owner.String(), cephfs.XattrDefault)
+}
+
+// layOut says where the data of an empty directory goes. Pool and namespace are set
+// one by one: given together, the MDS (16.2) takes no hyphen in either.
+func (a attributes) layOut(volume cephclient.Volume, options cephclient.CreateOptions) error {
+	entries, err := a.number(entriesAttribute)
+	if err != nil || entries > 0 {
+		return err
+	}
+	if options.DataPool != "" {
+		if err := a.setVirtual(poolAttribute, options.DataPool); err != nil {
+			return err
+		}
+	}
+	if options.NamespaceIsolated {
+		return a.setVirtual(namespaceAttribute, namespacePrefix+volume.Name)
+	}
+	return nil
+}
+
+// read asks for the bytes used first: that is never answered from a cache, and
+// brings the rest with it.
+func (a attributes) read() (cephclient.CephFSInfo, error) {
+	var info cephclient.CephFSInfo
+	for _, each := range []struct {
+		name   string
+		number *int64
+	}{
+		{usedAttribute, &info.UsedBytes},
+		{entriesAttribute, &info.Entries},
+		{quotaAttribute, &info.QuotaBytes}, // absent: 0, which is Unlimited
+	} {
+		var err error
+		if *each.number, err = a.number(each.name); err != nil {
+			return info, err
+		}
+	}
+	for _, each := range []struct {
+		name string
+		text *string
+	}{
+		{poolAttribute, &info.DataPool},
+		{namespaceAttribute, &info.Namespace},
+		{ownerAttribute, &info.Owner},
+	} {
+		var err error
+		if *each.text, err = a.get(each.name); err != nil {
+			return info, err
+		}
+	}
+	return info, nil
+}

@@ -1,0 +1,114 @@
+package goceph
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/ceph/go-ceph/cephfs"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+const (
+	// mountIdleAfter is short because a client that is killed while it has a
+	// directory in its cache keeps others from it until the MDS gives it up, a
+	// minute later. Mounting takes 12 ms.
+	mountIdleAfter = 5 * time.Second
+	// deniedFor is how long a mount that the identity's caps do not allow is not
+	// tried again where there is another way: each try is a line in the cluster's log.
+	deniedFor = 10 * time.Minute
+)
+
+// callMount is call on a mount of the volume's root; f gets the directory
+// relative to it. libcephfs takes calls from any number of threads.
+func callMount[T any](ctx context.Context, s *session, op operation, volume cephclient.Volume, f func(*cephfs.MountInfo, place) (T, error)) (T, error) {
+	at, ok := placeOf(volume)
+	if !ok {
+		var none T
+		return none, cephclient.NewError(cephclient.ErrInvalid, op.name, "its names make up no path below its root", false)
+	}
+	op.needs = fmt.Sprintf("mds 'allow rwp path=%s'", at.root)
+	return callOn(ctx, s, op, s.mountOf(at), func(mount *cephfs.MountInfo) (T, error) { return f(mount, at) })
+}
+
+// mountOf is the session's mount of the place's root.
+func (s *session) mountOf(at place) line[*cephfs.MountInfo] {
+	return line[*cephfs.MountInfo]{
+		among: s.pool.mounts, key: s.mountKey(at), patience: s.pool.options.Timeout,
+		open: func() (*cephfs.MountInfo, error) {
+			mount, err := s.mount(at)
+			if err == nil && at.ours {
+				s.resumePurge(mount, at)
+			}
+			return mount, err
+		},
+	}
+}
+
+func (s *session) mountKey(at place) string {
+	return fmt.Sprintf("%x %q %q", s.identity, at.fileSystem, at.root)
+}
+
+// mount mounts the place's root by itself, rather than on the session's
+// connection: the options of the one then can't disturb the other, and neither
+// waits for the other's end. It hangs with a hung MDS, whatever client_mount_timeout.
+func (s *session) mount(at place) (*cephfs.MountInfo, error) {
+	op := fmt.Sprintf("mount %s of file system %q of %s as client.%s", at.root, at.fileSystem, s.cluster, s.credentials.ID)
+	mount, err := cephfs.CreateMountWithId(s.credentials.ID)
+	if err != nil {
+		return nil, typed(op, false, err)
+	}
+	for name, value := range s.mountConfiguration() {
+		if err := mount.SetConfigOption(name, value); err != nil {
+			_ = mount.Release()
+			return nil, cephclient.NewError(cephclient.ErrInvalid, op, "libcephfs does not take the option "+name, false)
+		}
+	}
+	if at.fileSystem != "" {
+		err = mount.SelectFilesystem(at.fileSystem)
+	}
+	if err == nil {
+		err = mount.MountWithRoot(at.root)
+	}
+	if err != nil {
+		go func() { _ = mount.Release() }() // of what did not come to be; nobody waits for it
+		return nil, typed(op, false, err)
+	}
+	return mount, nil
+}
+
+func (s *session) mountConfiguration() map[string]string {
+	options := configuration(s.cluster, s.credentials, s.pool.options.Timeout)
+	maps.Copy(options, map[string]string{
+		// Whoever this process runs as, directories belong to root, and root may
+		// enter those that pods have closed.
+		"client_mount_uid": "0",
+		"client_mount_gid": "0",
+		// With it, libcephfs refuses with EXDEV to move a directory from under one
+		// quota to under another. Quotas are read and set without it too.
+		"client_quota": "false",
+	})
+	return options
+}
+
+// unmount ends a mount. A hung MDS makes it wait.
+func unmount(mount *cephfs.MountInfo) {
+	_ = mount.Unmount() // of no interest: nothing is written that could be lost
+	_ = mount.Release()
+}
+
+// isDenied reports whether the identity was lately not allowed to mount there.
+func (s *session) isDenied(at place) bool {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	since, denied := s.pool.denied[s.mountKey(at)]
+	return denied && time.Since(since) < deniedFor
+}
+
+func (s *session) noteDenied(at place) {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	s.pool.denied[s.mountKey(at)] = time.Now()
+}

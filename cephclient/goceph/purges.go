@@ -1,0 +1,98 @@
+package goceph
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/ceph/go-ceph/cephfs"
+)
+
+// purges keeps each root to one purge at a time in this process. A purge that is
+// cut short, or can't be done, is taken up at the next occasion: when the next
+// directory is removed there, or the root is mounted anew.
+type purges struct {
+	mu      sync.Mutex
+	running map[string]bool   // true if it is to look once more
+	failed  map[string]string // the last failure that was told
+}
+
+// start runs purge in the background, or has the one that runs look once more.
+func (p *purges) start(key string, purge func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, runs := p.running[key]; runs {
+		p.running[key] = true
+		return
+	}
+	if p.running == nil {
+		p.running = map[string]bool{}
+	}
+	p.running[key] = false
+	go func() {
+		purge()
+		for p.again(key) {
+			purge()
+		}
+	}()
+}
+
+func (p *purges) again(key string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	again := p.running[key]
+	if again {
+		p.running[key] = false
+	} else {
+		delete(p.running, key)
+	}
+	return again
+}
+
+// isNews reports whether a failure was not told before. Success makes all failures
+// news again.
+func (p *purges) isNews(key string, err error) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil {
+		delete(p.failed, key)
+		return false
+	}
+	if p.failed == nil {
+		p.failed = map[string]string{}
+	}
+	told := p.failed[key]
+	p.failed[key] = err.Error()
+	return told != err.Error()
+}
+
+// startPurge empties ROOT/.deleting in the background. It takes no slot: there is
+// one a root, and nobody waits for it.
+func (s *session) startPurge(at place) {
+	aside := place{fileSystem: at.fileSystem, root: path.Join(at.root, deleting)}
+	key := fmt.Sprintf("%q %q %q", strings.Join(s.cluster.Monitors, ","), aside.fileSystem, aside.root)
+	s.pool.purges.start(key, func() {
+		err := s.purge(aside)
+		if s.pool.purges.isNews(key, err) && s.pool.options.Unpurged != nil {
+			s.pool.options.Unpurged(fmt.Errorf("purge %s of file system %q of %s: %w", aside.root, aside.fileSystem, s.cluster, err))
+		}
+	})
+}
+
+func (s *session) purge(aside place) error {
+	mount, err := s.mount(aside)
+	if err != nil {
+		return err
+	}
+	defer func() { go unmount(mount) }()
+	return purger{mount}.purge()
+}
+
+// resumePurge starts a purge where an earlier process has left something.
+func (s *session) resumePurge(mount *cephfs.MountInfo, at place) {
+	entries, err := attributes{mount: mount, directory: deleting}.number(entriesAttribute)
+	if err == nil && entries > 0 {
+		s.startPurge(at)
+	}
+}

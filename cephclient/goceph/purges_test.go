@@ -1,0 +1,51 @@
+package goceph
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+)
+
+func TestPurgesOneAtATimeAndLooksOnceMore(t *testing.T) {
+	var purges purges
+	var rounds, others atomic.Int32
+	entered, leave, idle := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	purge := func() {
+		entered <- struct{}{}
+		<-leave
+		if rounds.Add(1) == 2 {
+			close(idle)
+		}
+	}
+	purges.start("a", purge)
+	<-entered
+	for range 5 {
+		purges.start("a", func() { others.Add(1) })
+	}
+	done := make(chan struct{})
+	purges.start("b", func() { close(done) })
+	<-done // another root does not wait
+	leave <- struct{}{}
+	<-entered
+	leave <- struct{}{}
+	<-idle
+	if rounds.Load() != 2 || others.Load() != 0 {
+		t.Errorf("%d rounds, %d beside them; want 2 and 0", rounds.Load(), others.Load())
+	}
+}
+
+func TestPurgeFailuresAreToldOnce(t *testing.T) {
+	var purges purges
+	denied, hung := errors.New("denied"), errors.New("hung")
+	for i, c := range []struct {
+		err  error
+		news bool
+	}{{denied, true}, {denied, false}, {hung, true}, {hung, false}, {nil, false}, {hung, true}} {
+		if got := purges.isNews("a", c.err); got != c.news {
+			t.Errorf("step %d, %v: got %v", i, c.err, got)
+		}
+	}
+	if !purges.isNews("b", hung) {
+		t.Error("one root's failure hides another's")
+	}
+}

@@ -1,0 +1,106 @@
+package goceph
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/ceph/go-ceph/cephfs"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+const (
+	// snapshots is libcephfs's name for the folder of a directory's snapshots.
+	snapshots = ".snap"
+	// deletingMode keeps pods that mount the root out of what is being deleted.
+	deletingMode = 0o700
+	// longestName leaves room for an inode number in a name of 255 bytes.
+	longestName = 230
+)
+
+// Remove is similar to: mv DIRECTORY ROOT/.deleting/, and an rm -r of that in the
+// background. A directory with snapshots can't be removed: it is refused.
+func (d directories) Remove(ctx context.Context, volume cephclient.Volume) error {
+	op := change("delete", volume, metadata)
+	at, err := callMount(ctx, d.session, op, volume, func(mount *cephfs.MountInfo, at place) (place, error) {
+		found, err := lookUp(mount, at)
+		if err != nil {
+			return at, err
+		}
+		if err := wantNoSnapshots(mount, op, at); err != nil {
+			return at, err
+		}
+		if err := moveAside(mount, at, found.Inode); err != nil {
+			return at, err
+		}
+		removeEmpty(mount, at.parents())
+		return at, nil
+	})
+	if err == nil {
+		d.session.startPurge(at)
+	}
+	return err
+}
+
+// wantNoSnapshots does not count those of directories above, which are called
+// _NAME_INODE. The MDS gives no other snapshot a name like that.
+func wantNoSnapshots(mount *cephfs.MountInfo, op operation, at place) error {
+	var own []string
+	err := eachEntry(mount, path.Join(at.directory, snapshots), func(entry *cephfs.DirEntry) error {
+		if !strings.HasPrefix(entry.Name(), "_") {
+			own = append(own, entry.Name())
+		}
+		return nil
+	})
+	if err != nil || len(own) == 0 {
+		return err
+	}
+	return cephclient.NewError(cephclient.ErrInUse, op.name, "it has snapshots: "+strings.Join(own, ", "), false)
+}
+
+// moveAside gives the directory a name that no other has: that of its inode.
+func moveAside(mount *cephfs.MountInfo, at place, inode cephfs.Inode) error {
+	if err := unlessPresent(mount.MakeDir(deleting, deletingMode)); err != nil {
+		return err
+	}
+	aside := place{root: at.root, directory: deleting}
+	if _, err := lookUp(mount, aside); err != nil {
+		return err
+	}
+	name := path.Base(at.directory)
+	name = fmt.Sprintf("%s-%x", name[:min(len(name), longestName)], uint64(inode))
+	return mount.Rename(at.directory, path.Join(deleting, name))
+}
+
+// removeEmpty removes the innermost of these directories, and those above it that
+// get empty so.
+func removeEmpty(mount *cephfs.MountInfo, parents []string) {
+	for i := len(parents) - 1; i >= 0; i-- {
+		if mount.RemoveDir(parents[i]) != nil {
+			return // most often, because another volume is in it
+		}
+	}
+}
+
+// eachEntry calls f for what is in a directory, until f fails.
+func eachEntry(mount *cephfs.MountInfo, directory string, f func(*cephfs.DirEntry) error) error {
+	opened, err := mount.OpenDir(directory)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	for {
+		entry, err := opened.ReadDir()
+		if err != nil || entry == nil {
+			return err
+		}
+		if entry.Name() == "." || entry.Name() == ".." {
+			continue
+		}
+		if err := f(entry); err != nil {
+			return err
+		}
+	}
+}
