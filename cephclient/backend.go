@@ -44,8 +44,10 @@ type Info struct {
 	// CephFS only: where the volume's data is in RADOS.
 	DataPool  string
 	Namespace string // empty unless the volume has one for itself
-	// OtherFileSystems says that the cluster has more than this volume's.
-	OtherFileSystems bool
+	// OtherFileSystems says that the cluster has more than this volume's, and
+	// NotDefaultFileSystem that nodes which name none mount another one.
+	OtherFileSystems     bool
+	NotDefaultFileSystem bool
 }
 
 // Unlimited is the size of a CephFS subvolume that has no quota.

@@ -10,6 +10,7 @@ import (
 type FileSystem struct {
 	Name      string
 	DataPools []string
+	Default   bool // what clients mount that name none
 }
 
 // CephFSInfo is what a file system says about a volume.
@@ -69,7 +70,11 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 	if err := checkSize(volume, sizeBytes); err != nil {
 		return Info{}, err
 	}
-	volume, options, err := b.place(ctx, volume, options)
+	home, err := b.fileSystemOf(ctx, "create", volume)
+	if err != nil {
+		return Info{}, err
+	}
+	volume, options, err = home.place(volume, options)
 	if err != nil {
 		return Info{}, err
 	}
@@ -91,7 +96,7 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 			return Info{}, err
 		}
 	}
-	return info, afterWrite(b.store(volume).Mark(ctx, info.Volume, options.Owner))
+	return home.addTo(info), afterWrite(b.store(volume).Mark(ctx, info.Volume, options.Owner))
 }
 
 // create makes the volume, or what of it is missing.
@@ -135,11 +140,7 @@ func (b cephfsBackend) Delete(ctx context.Context, volume Volume) error {
 	}
 	// Absent is success, but a file system that is not there was perhaps only
 	// renamed: its subvolumes would stay behind unseen.
-	fileSystems, err := b.fileSystems.FileSystems(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = choose("delete", fileSystems, volume)
+	_, err = b.fileSystemOf(ctx, "delete", volume)
 	return err
 }
 
@@ -148,7 +149,8 @@ func (b cephfsBackend) Stat(ctx context.Context, volume Volume) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return describe(volume, found), nil
+	home, err := b.fileSystemOf(ctx, "read", volume)
+	return home.addTo(describe(volume, found)), err
 }
 
 func describe(volume Volume, found CephFSInfo) Info {
@@ -158,10 +160,11 @@ func describe(volume Volume, found CephFSInfo) Info {
 
 // readBack holds the promise that the quota is exactly what was asked for.
 func (b cephfsBackend) readBack(ctx context.Context, volume Volume, quotaBytes int64) (Info, error) {
-	info, err := b.Stat(ctx, volume)
+	found, err := b.store(volume).Inspect(ctx, volume)
 	if err != nil {
 		return Info{}, err
 	}
+	info := describe(volume, found)
 	if info.SizeBytes != quotaBytes {
 		return Info{}, &Error{
 			Cause: ErrQuotaMismatch, Op: "check the quota of " + volume.String(),

@@ -7,31 +7,45 @@ import (
 	"strings"
 )
 
-// place finds the file system, and refuses a data pool that is not one of its
-// own before anything is made. A directory is always told its data pool: a folder
-// above it may have another one than the nodes' identity may use.
-func (b cephfsBackend) place(ctx context.Context, volume Volume, options CreateOptions) (Volume, CreateOptions, error) {
-	fileSystems, err := b.fileSystems.FileSystems(ctx)
-	if err != nil {
-		return Volume{}, options, err
-	}
-	fileSystem, err := choose("create", fileSystems, volume)
-	if err != nil {
-		return Volume{}, options, err
-	}
-	if options.DataPool != "" && !slices.Contains(fileSystem.DataPools, options.DataPool) {
+// fileSystem is a volume's.
+type fileSystem struct {
+	FileSystem
+	others bool // the cluster has more than this one
+}
+
+// place puts a new volume into the file system, and refuses a data pool that is not
+// one of its own before anything is made. A directory is always told its data pool: a
+// folder above it may have another one than the nodes' identity may use.
+func (f fileSystem) place(volume Volume, options CreateOptions) (Volume, CreateOptions, error) {
+	if options.DataPool != "" && !slices.Contains(f.DataPools, options.DataPool) {
 		return Volume{}, options, &Error{
 			Cause: ErrNoSuchPlace, Op: "create " + volume.String(),
 			Detail: fmt.Sprintf("dataPool %q is not a data pool of file system %q, which has %s",
-				options.DataPool, fileSystem.Name, strings.Join(fileSystem.DataPools, ", ")),
+				options.DataPool, f.Name, strings.Join(f.DataPools, ", ")),
 			Remedy: "correct the StorageClass, or add the pool with `ceph fs add_data_pool`",
 		}
 	}
-	if volume.IsDirectory() && options.DataPool == "" && len(fileSystem.DataPools) > 0 {
-		options.DataPool = fileSystem.DataPools[0] // as the file system has it for what says nothing
+	if volume.IsDirectory() && options.DataPool == "" && len(f.DataPools) > 0 {
+		options.DataPool = f.DataPools[0] // as the file system has it for what says nothing
 	}
-	volume.Container = fileSystem.Name
+	volume.Container = f.Name
 	return volume, options, nil
+}
+
+func (b cephfsBackend) fileSystemOf(ctx context.Context, verb string, volume Volume) (fileSystem, error) {
+	all, err := b.fileSystems.FileSystems(ctx)
+	if err != nil {
+		return fileSystem{}, err
+	}
+	chosen, err := choose(verb, all, volume)
+	seesDefault := slices.ContainsFunc(all, func(each FileSystem) bool { return each.Default })
+	return fileSystem{chosen, len(all) > 1 || !seesDefault}, err
+}
+
+// addTo adds to what is known of a volume what its file system is among others.
+func (f fileSystem) addTo(info Info) Info {
+	info.OtherFileSystems, info.NotDefaultFileSystem = f.others, !f.Default
+	return info
 }
 
 func choose(verb string, fileSystems []FileSystem, volume Volume) (FileSystem, error) {
@@ -41,6 +55,13 @@ func choose(verb string, fileSystems []FileSystem, volume Volume) (FileSystem, e
 			return fileSystem, nil
 		}
 		names = append(names, fileSystem.Name)
+	}
+	if isOld := volume.Container == "" && volume.Path != ""; isOld { // made when there was but one
+		for _, fileSystem := range fileSystems {
+			if fileSystem.Default {
+				return fileSystem, nil
+			}
+		}
 	}
 	refusal := &Error{Cause: ErrNoSuchPlace, Op: verb + " " + volume.String()}
 	switch {

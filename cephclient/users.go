@@ -51,6 +51,12 @@ func (u users) Find(ctx context.Context, id string) (bool, error) {
 }
 
 func (u users) Ensure(ctx context.Context, id string, info Info) (Secret, error) {
+	if info.DataPool == "" {
+		return Secret{}, &Error{
+			Cause: ErrInvalid, Op: "make client." + id, Detail: info.Volume.Path + " does not say which pool its data goes to",
+			Remedy: "set it in a mount of the file system: setfattr -n ceph.dir.layout.pool -v POOL " + info.Volume.Path,
+		}
+	}
 	caps := capsFor(info)
 	key, err := u.store.GetOrCreate(ctx, id, caps)
 	if !errors.Is(err, ErrInvalid) {
@@ -70,7 +76,7 @@ func (u users) Delete(ctx context.Context, id, path string) error {
 		return nil
 	case err != nil:
 		return err
-	case !reachesOnly(caps["mds"], path):
+	case !isUserOf(path, caps):
 		return notOurs("remove client."+id, caps, "they are not those of the volume at "+path)
 	}
 	return u.store.Remove(ctx, id)
@@ -98,19 +104,20 @@ func capsFor(info Info) Caps {
 	return Caps{"mon": "allow r", "mds": mds, "osd": osd}
 }
 
-// reachesOnly reports whether mds caps let a user write at one path, and nowhere
-// else. ceph.com/cephfs gave "allow r" to all of the tree besides.
-func reachesOnly(mdsCaps, path string) bool {
+// isUserOf reports whether caps let a user write at one path, and nowhere else.
+// ceph.com/cephfs gave "allow r" to all of the tree besides, and its first versions
+// left users behind that had nothing but that.
+func isUserOf(path string, caps Caps) bool {
 	reaches := false
-	for grant := range strings.SplitSeq(mdsCaps, ",") {
+	for grant := range strings.SplitSeq(caps["mds"], ",") {
 		words := strings.Fields(grant)
 		switch {
-		case slices.Equal(words, []string{"allow", "r"}):
+		case len(words) == 0, slices.Equal(words, []string{"allow", "r"}):
 		case slices.Contains(words, "path="+path):
 			reaches = true
 		default:
 			return false
 		}
 	}
-	return reaches
+	return reaches || caps["osd"] == ""
 }

@@ -71,6 +71,15 @@ func TestUsersReachOneVolume(t *testing.T) {
 	}
 }
 
+func TestUsersNeedAPool(t *testing.T) {
+	store := userStore{}
+	_, err := cephclient.NewUsers(store).Ensure(t.Context(), "u", volumeInfo(func(i *cephclient.Info) { i.DataPool = "" }))
+	if !errors.Is(err, cephclient.ErrInvalid) || len(store) > 0 {
+		t.Errorf("a user that reaches no pool, or all: %v, %v", store, err)
+	}
+	mustSay(t, err, "setfattr")
+}
+
 func TestUsersOfOthersAreRefused(t *testing.T) {
 	store := userStore{"u": {"mds": "allow rw path=/volumes/kubernetes/y"}}
 	users := cephclient.NewUsers(store)
@@ -88,23 +97,28 @@ func TestUsersOfOthersAreRefused(t *testing.T) {
 }
 
 func TestUsersAreDeletedWithTheirVolume(t *testing.T) {
-	for caps, deletes := range map[string]bool{
-		"allow rw path=" + home:                       true,
-		"allow rw fsname=a path=" + home:              true,
-		"allow r,allow rw path=" + home:               true, // as ceph.com/cephfs made them
-		"allow r, allow rw path=" + home + ",allow r": true,
-		"":                                  false,
-		"allow r":                           false,
-		"allow *":                           false,
-		"allow rw":                          false,
-		"allow rw path=/volumes/kubernetes": false,
-		"allow rw path=" + home + "2":       false,
-		"allow rw path=" + home + ", allow rw path=/volumes/y/z": false,
+	for state, c := range map[string]struct {
+		mds, osd string
+		deletes  bool
+	}{
+		"the volume":                           {"allow rw path=" + home, "allow rw pool=a", true},
+		"the volume in a file system":          {"allow rw fsname=a path=" + home, "allow rw pool=a", true},
+		"as ceph.com/cephfs made it":           {"allow r,allow rw path=" + home, "allow rw pool=a namespace=b", true},
+		"as it made it twice":                  {"allow rw path=" + home + ",allow r", "allow rw pool=a", true},
+		"as its first versions left it":        {"allow r", "", true},
+		"nothing":                              {"", "", true},
+		"a pool":                               {"", "allow rw pool=a", false},
+		"a pool, and may look at all paths":    {"allow r", "allow rw pool=a", false},
+		"everything":                           {"allow *", "allow *", false},
+		"all paths":                            {"allow rw", "", false},
+		"the parent":                           {"allow rw path=/volumes/kubernetes", "allow rw pool=a", false},
+		"a path that begins like the volume's": {"allow rw path=" + home + "2", "allow rw pool=a", false},
+		"the volume and another":               {"allow rw path=" + home + ", allow rw path=/volumes/y/z", "allow rw pool=a", false},
 	} {
-		store := userStore{"u": {"mds": caps}}
+		store := userStore{"u": {"mds": c.mds, "osd": c.osd}}
 		err := cephclient.NewUsers(store).Delete(t.Context(), "u", home)
-		if deleted := len(store) == 0; deleted != deletes || errors.Is(err, cephclient.ErrExists) == deletes {
-			t.Errorf("a user with mds caps %q: deleted %t, %v", caps, deleted, err)
+		if deleted := len(store) == 0; deleted != c.deletes || errors.Is(err, cephclient.ErrExists) == c.deletes {
+			t.Errorf("a user that reaches %s: deleted %t, %v", state, deleted, err)
 		}
 	}
 	if err := cephclient.NewUsers(userStore{}).Delete(t.Context(), "u", home); err != nil {

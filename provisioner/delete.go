@@ -3,10 +3,13 @@ package provisioner
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
 	"ceph.example/ceph-provisioner/pvspec"
@@ -28,6 +31,9 @@ func (p *Provisioner) Delete(ctx context.Context, pv *corev1.PersistentVolume) e
 	}
 	cluster, source, err := p.access.Locate(ctx, pv)
 	if err != nil {
+		return err
+	}
+	if err := p.alone(pv, source); err != nil {
 		return err
 	}
 	backend, err := p.access.Backend(ctx, source.Volume.Kind, cluster, source.Admin)
@@ -63,4 +69,30 @@ func (p *Provisioner) stillReleased(ctx context.Context, pv *corev1.PersistentVo
 		return fmt.Errorf("look whether claim %s/%s is gone: %w", ref.Namespace, ref.Name, err)
 	}
 	return fmt.Errorf("PersistentVolume %s is Released, but its claim %s/%s is there: nothing is deleted as long as it is", pv.Name, ref.Namespace, ref.Name)
+}
+
+// alone refuses to delete a directory that another PersistentVolume has as well, as
+// volumes have whose names ceph.com/cephfs took from their claims: a claim that was
+// made again got the data of the one before.
+func (p *Provisioner) alone(pv *corev1.PersistentVolume, source pvspec.Source) error {
+	if !source.Volume.IsDirectory() {
+		return nil
+	}
+	volumes, err := p.volumes.List(labels.Everything())
+	if err != nil {
+		return err
+	}
+	for _, other := range volumes {
+		if other.UID != pv.UID && sharesPath(pv.Spec.CephFS, other.Spec.CephFS) {
+			return fmt.Errorf("PersistentVolume %s lies in the same directory %s: nothing is deleted as long as both are there; remove the one that is not needed (kubectl delete pv), which keeps the data", other.Name, pv.Spec.CephFS.Path)
+		}
+	}
+	return nil
+}
+
+// sharesPath goes by what both volumes say: clusters are the same where a monitor is.
+func sharesPath(one, other *corev1.CephFSPersistentVolumeSource) bool {
+	return other != nil && strings.HasPrefix(other.Path+"/", one.Path+"/") && slices.ContainsFunc(other.Monitors, func(monitor string) bool {
+		return slices.Contains(one.Monitors, monitor)
+	})
 }

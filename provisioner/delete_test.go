@@ -12,7 +12,6 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
-	"ceph.example/ceph-provisioner/cephclient"
 	cephfake "ceph.example/ceph-provisioner/cephclient/fake"
 	"ceph.example/ceph-provisioner/provisioner"
 )
@@ -34,13 +33,12 @@ func released(t *testing.T, backend *cephfake.Backend) *corev1.PersistentVolume 
 func TestDelete(t *testing.T) {
 	backend := &cephfake.Backend{}
 	pv := released(t, backend)
-	client := fake.NewSimpleClientset(pv)
-	refusing := provisioner.New(cephclient.RBD, access{backend: backend, fails: "Locate"}, client, nil, "")
+	refusing := rbd(access{backend: backend, fails: "Locate"}, pv)
 	if err := refusing.Delete(context.Background(), pv); !errors.Is(err, errAccess) || len(backend.Sizes()) == 0 {
 		t.Errorf("deleted without access: %v", err)
 	}
 	for _, state := range []string{"present", "absent"} {
-		if err := provisioner.New(cephclient.RBD, access{backend: backend}, client, nil, "").Delete(context.Background(), pv); err != nil || len(backend.Sizes()) > 0 {
+		if err := rbd(access{backend: backend}, pv).Delete(context.Background(), pv); err != nil || len(backend.Sizes()) > 0 {
 			t.Errorf("%s: %v, %v", state, err, backend.Sizes())
 		}
 	}
@@ -86,7 +84,7 @@ func TestDeleteKeepsWhatIsNotReleasedAnyMore(t *testing.T) {
 			client.PrependReactor("get", c.fails, func(clienttesting.Action) (bool, runtime.Object, error) {
 				return c.fails != "", nil, errAccess
 			})
-			err := provisioner.New(cephclient.RBD, access{backend: backend}, client, nil, "").Delete(context.Background(), cached)
+			err := provisioner.New(provisioner.Options{Access: access{backend: backend}, Client: client}).Delete(context.Background(), cached)
 			var ignored *controller.IgnoredError
 			if deleted := len(backend.Sizes()) == 0; deleted != c.deletes || (err == nil) != c.deletes || errors.As(err, &ignored) != c.ignored {
 				t.Errorf("deleted %t, %v; want %t, ignored %t", deleted, err, c.deletes, c.ignored)
@@ -96,7 +94,7 @@ func TestDeleteKeepsWhatIsNotReleasedAnyMore(t *testing.T) {
 }
 
 func TestShouldDelete(t *testing.T) {
-	p := provisioner.New(cephclient.RBD, access{}, nil, nil, "")
+	p := rbd(access{})
 	pv := released(t, &cephfake.Backend{})
 	migrated, freed := pv.DeepCopy(), pv.DeepCopy()
 	metav1.SetMetaDataAnnotation(&migrated.ObjectMeta, "pv.kubernetes.io/migrated-to", "rbd.csi.ceph.com")

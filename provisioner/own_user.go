@@ -22,7 +22,7 @@ func (p *Provisioner) checkOwnUser(ctx context.Context, cluster cephclient.Clust
 	if _, err := users.Find(ctx, request.User.ID); err != nil {
 		return err
 	}
-	_, err = p.secrets.find(ctx, request.User.Secret, request.Create.Owner)
+	_, err = p.keys.find(ctx, request.User.Secret, request.Create.Owner)
 	return err
 }
 
@@ -37,12 +37,12 @@ func (p *Provisioner) grant(ctx context.Context, cluster cephclient.Cluster, adm
 	if err != nil {
 		return err
 	}
-	return p.secrets.put(ctx, user.Secret, owner, key)
+	return p.keys.put(ctx, user.Secret, owner, key)
 }
 
 // revoke removes the user and the secret that were made for the volume of a PV alone.
 func (p *Provisioner) revoke(ctx context.Context, cluster cephclient.Cluster, source pvspec.Source, pv *corev1.PersistentVolume) error {
-	user, own := pvspec.OwnUser(pv, source.Volume)
+	user, own := pvspec.OwnUserOf(pv, source.Volume)
 	if !own {
 		return nil
 	}
@@ -53,7 +53,7 @@ func (p *Provisioner) revoke(ctx context.Context, cluster cephclient.Cluster, so
 	if err := users.Delete(ctx, user.ID, pv.Spec.CephFS.Path); err != nil {
 		return err
 	}
-	return p.secrets.remove(ctx, user.Secret, pv)
+	return p.keys.remove(ctx, user, pv)
 }
 
 // RotateKey gives the user of a volume a fresh key, and puts it into the volume's
@@ -64,7 +64,7 @@ func (p *Provisioner) RotateKey(ctx context.Context, pv *corev1.PersistentVolume
 	if err != nil {
 		return err
 	}
-	user, own := pvspec.OwnUser(pv, source.Volume)
+	user, own := pvspec.OwnUserOf(pv, source.Volume)
 	if !own {
 		return fmt.Errorf("PersistentVolume %s has no user of its own: it is mounted with an identity that others share", pv.Name)
 	}
@@ -72,7 +72,7 @@ func (p *Provisioner) RotateKey(ctx context.Context, pv *corev1.PersistentVolume
 	if err != nil {
 		return err
 	}
-	if _, err := p.secrets.find(ctx, user.Secret, owner); err != nil {
+	if _, err := p.keys.find(ctx, user.Secret, owner); err != nil {
 		return err
 	}
 	backend, err := p.access.Backend(ctx, source.Volume.Kind, cluster, source.Admin)
@@ -90,7 +90,7 @@ func (p *Provisioner) RotateKey(ctx context.Context, pv *corev1.PersistentVolume
 	if err := users.Delete(ctx, user.ID, info.Volume.Path); err != nil {
 		return err
 	}
-	return p.grant(ctx, cluster, source.Admin, user, info, owner)
+	return p.grant(ctx, cluster, source.Admin, user.Identity, info, owner)
 }
 
 // notOursError is a secret whose name is taken.

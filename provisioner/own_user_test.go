@@ -8,7 +8,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
 	"ceph.example/ceph-provisioner/cephclient"
@@ -80,8 +84,17 @@ func newTenants() *tenants {
 	return &tenants{&fake.Backend{}, &fake.Users{}, &secrets{byRef: map[string]*corev1.Secret{}}}
 }
 
-func (w *tenants) provisioner(namespace string) *provisioner.Provisioner {
-	return provisioner.New(cephclient.CephFS, access{backend: w.backend, users: w.users}, cluster(), w.secrets, namespace)
+func (w *tenants) provisioner(namespace string, volumes ...*corev1.PersistentVolume) *provisioner.Provisioner {
+	known := cache.NewIndexer(cache.MetaNamespaceKeyFunc, nil)
+	var objects []runtime.Object
+	for _, pv := range volumes {
+		objects = append(objects, pv)
+		_ = known.Add(pv)
+	}
+	return provisioner.New(provisioner.Options{
+		Kind: cephclient.CephFS, Access: access{backend: w.backend, users: w.users}, Client: cluster(objects...),
+		Volumes: corelisters.NewPersistentVolumeLister(known), Secrets: w.secrets, SecretNamespace: namespace,
+	})
 }
 
 func (w *tenants) provision(namespace string, parameters ...string) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
@@ -223,9 +236,8 @@ func (w *tenants) released(t *testing.T) *corev1.PersistentVolume {
 	return pv
 }
 
-func (w *tenants) delete(pv *corev1.PersistentVolume) error {
-	p := provisioner.New(cephclient.CephFS, access{backend: w.backend, users: w.users}, cluster(pv), w.secrets, "keys")
-	return p.Delete(context.Background(), pv)
+func (w *tenants) delete(pv *corev1.PersistentVolume, others ...*corev1.PersistentVolume) error {
+	return w.provisioner("keys", append(others, pv)...).Delete(context.Background(), pv)
 }
 
 func TestDeleteRemovesUserAndSecret(t *testing.T) {
@@ -282,5 +294,72 @@ func TestRotateKey(t *testing.T) {
 	}
 	if err := w.provisioner("").RotateKey(context.Background(), shared); err == nil || !strings.Contains(err.Error(), "others share") {
 		t.Errorf("a shared identity: %v", err)
+	}
+}
+
+// old is a volume of ceph.com/cephfs with deterministicNames.
+func old(name string, change func(*corev1.PersistentVolume)) *corev1.PersistentVolume {
+	pv := &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Annotations: map[string]string{
+			"cephShare": "data", "cephFSProvisionerIdentity": "cephfs-provisioner-1", "ceph.example/admin-secret-name": "a",
+		}},
+		Spec: corev1.PersistentVolumeSpec{
+			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
+			ClaimRef:                      &corev1.ObjectReference{Namespace: "ns", Name: "data", UID: "1-2-3"},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{CephFS: &corev1.CephFSPersistentVolumeSource{
+				Monitors: []string{"10.0.0.1"}, Path: "/pvc-volumes/ns/data", User: "k8s.ns.data",
+				SecretRef: &corev1.SecretReference{Name: "ceph-k8s.ns.data-secret"},
+			}},
+		},
+		Status: corev1.PersistentVolumeStatus{Phase: corev1.VolumeReleased},
+	}
+	if change != nil {
+		change(pv)
+	}
+	return pv
+}
+
+func TestDeleteRemovesWhatCephComCephFSMade(t *testing.T) {
+	w := newTenants()
+	w.backend.Put("data", 1)
+	if _, err := w.users.Ensure(t.Context(), "k8s.ns.data", cephclient.Info{Volume: cephclient.Volume{Path: "/pvc-volumes/ns/data"}}); err != nil {
+		t.Fatal(err)
+	}
+	w.secrets.byRef["ns/ceph-k8s.ns.data-secret"] = &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "ceph-k8s.ns.data-secret"},
+		Data:       map[string][]byte{"key": []byte("k")},
+	}
+	for range 2 {
+		if err := w.delete(old("pvc-1", nil)); err != nil || len(w.backend.Sizes())+len(w.users.Paths())+len(w.secrets.byRef) > 0 {
+			t.Errorf("%v: left %v, %v, %v", err, w.backend.Sizes(), w.users.Paths(), w.secrets.byRef)
+		}
+	}
+}
+
+// A claim that was made again under its name got the directory of the one before.
+func TestDeleteKeepsADirectoryThatAnotherVolumeHas(t *testing.T) {
+	at := func(path, monitor string) *corev1.PersistentVolume {
+		return old("pvc-2", func(pv *corev1.PersistentVolume) {
+			pv.Spec.CephFS.Path, pv.Spec.CephFS.Monitors = path, []string{monitor}
+		})
+	}
+	for state, c := range map[string]struct {
+		other   *corev1.PersistentVolume
+		deletes bool
+	}{
+		"the same directory":         {other: at("/pvc-volumes/ns/data", "10.0.0.1")},
+		"a folder in it":             {other: at("/pvc-volumes/ns/data/folder", "10.0.0.1")},
+		"a directory of a like name": {other: at("/pvc-volumes/ns/data2", "10.0.0.1"), deletes: true},
+		"another cluster's":          {other: at("/pvc-volumes/ns/data", "10.9.9.9"), deletes: true},
+		"an image":                   {other: &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-2", UID: "2"}}, deletes: true},
+	} {
+		t.Run(state, func(t *testing.T) {
+			w := newTenants()
+			w.backend.Put("data", 1)
+			err := w.delete(old("pvc-1", nil), c.other)
+			if deleted := len(w.backend.Sizes()) == 0; deleted != c.deletes || (err == nil) != c.deletes {
+				t.Errorf("deleted %t, %v", deleted, err)
+			}
+		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
 	"ceph.example/ceph-provisioner/cephclient"
@@ -28,15 +29,27 @@ type Access interface {
 	Locate(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Cluster, pvspec.Source, error)
 }
 
+// Options are what a provisioner works with.
+type Options struct {
+	Kind    cephclient.Kind
+	Access  Access
+	Client  kubernetes.Interface
+	Volumes corelisters.PersistentVolumeLister // all that there are, as far as they are known
+	Secrets Secrets
+	// SecretNamespace is where the secrets of volumes with a user of their own are
+	// made, unless the class names another; if it is empty, in the claim's.
+	SecretNamespace string
+}
+
 // Provisioner serves the classes of one kind of volume.
 type Provisioner struct {
-	kind   cephclient.Kind
-	access Access
-	client kubernetes.Interface
-	here   installation
-
-	secrets         keys
+	kind            cephclient.Kind
+	access          Access
+	client          kubernetes.Interface
+	volumes         corelisters.PersistentVolumeLister
+	keys            keys
 	secretNamespace string
+	here            installation
 }
 
 var (
@@ -44,12 +57,12 @@ var (
 	_ controller.DeletionGuard    = (*Provisioner)(nil)
 )
 
-// New returns the provisioner of a kind. Secrets of volumes with a user of their own are
-// made in secretNamespace, unless the class names another; if it is empty, in the claim's.
-func New(kind cephclient.Kind, access Access, client kubernetes.Interface, secrets Secrets, secretNamespace string) *Provisioner {
+// New returns the provisioner of a kind.
+func New(options Options) *Provisioner {
 	return &Provisioner{
-		kind: kind, access: access, client: client, here: installation{client: client},
-		secrets: keys{secrets}, secretNamespace: secretNamespace,
+		kind: options.Kind, access: options.Access, client: options.Client, volumes: options.Volumes,
+		keys: keys{options.Secrets}, secretNamespace: options.SecretNamespace,
+		here: installation{client: options.Client},
 	}
 }
 

@@ -57,9 +57,9 @@ func (a access) Locate(_ context.Context, pv *corev1.PersistentVolume) (cephclie
 	return cephclient.Cluster{}, source, errors.Join(err, a.fail("Locate"))
 }
 
-// rbd is the provisioner of volumes with a shared identity, which needs no secrets.
-func rbd(access access) *provisioner.Provisioner {
-	return provisioner.New(cephclient.RBD, access, cluster(), nil, "")
+// rbd is the provisioner of images, which need no secrets.
+func rbd(access access, objects ...runtime.Object) *provisioner.Provisioner {
+	return provisioner.New(provisioner.Options{Kind: cephclient.RBD, Access: access, Client: cluster(objects...)})
 }
 
 const name = "kubernetes-dynamic-pvc-1-2-3"

@@ -72,9 +72,11 @@ func TestQuotaWarning(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			events := record.NewFakeRecorder(2)
 			warner := &provisioner.QuotaWarner{
-				Provisioner: provisioner.New(cephclient.CephFS, access{backend: &fake.Backend{}, fails: c.fails}, cluster(), nil, ""),
-				Nodes:       c.nodes,
-				Events:      events,
+				Provisioner: provisioner.New(provisioner.Options{
+					Kind: cephclient.CephFS, Access: access{backend: &fake.Backend{}, fails: c.fails}, Client: cluster(),
+				}),
+				Nodes:  c.nodes,
+				Events: events,
 			}
 			pv, got, err := warner.Provision(t.Context(), cephfsOptions())
 			if ok := err == nil && pv != nil && got == controller.ProvisioningFinished; ok != (c.fails == "") {

@@ -82,7 +82,8 @@ func (k keys) put(ctx context.Context, ref pvspec.SecretRef, owner cephclient.Ow
 }
 
 // remove deletes a volume's secret. What somebody else has put in its place stays.
-func (k keys) remove(ctx context.Context, ref pvspec.SecretRef, pv *corev1.PersistentVolume) error {
+func (k keys) remove(ctx context.Context, user pvspec.OwnUser, pv *corev1.PersistentVolume) error {
+	ref := user.Secret
 	if ref.Name == "" {
 		return nil
 	}
@@ -93,7 +94,8 @@ func (k keys) remove(ctx context.Context, ref pvspec.SecretRef, pv *corev1.Persi
 	case err != nil:
 		return explain("get", ref, err)
 	}
-	if marked, ours := cephclient.ParseOwner(secret.Annotations[cephclient.OwnerKey]); !ours || marked.PersistentVolume != pv.Name {
+	marked, isMarked := cephclient.ParseOwner(secret.Annotations[cephclient.OwnerKey])
+	if ours := marked.PersistentVolume == pv.Name; isMarked != ours || !isMarked && !user.Unmarked {
 		return nil
 	}
 	if err := k.secrets.DeleteSecret(ctx, secret); err != nil && !apierrors.IsNotFound(err) {

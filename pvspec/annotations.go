@@ -10,12 +10,17 @@ const (
 	annotationFileSystem           = "ceph.example/file-system"
 	annotationSubvolumeGroup       = "ceph.example/subvolume-group"
 	annotationSubvolume            = "ceph.example/subvolume"
+	annotationClaimRoot            = "ceph.example/claim-root"
 )
+
+// annotationShare is what ceph.com/cephfs wrote on its volumes: the directory's name.
+const annotationShare = "cephShare"
 
 // Values of annotationBackend.
 const (
 	backendRBD       = "rbd"
 	backendSubvolume = "subvolume"
+	backendDirectory = "directory"
 )
 
 // Annotations of Kubernetes (k8s.io/component-helpers/storage/volume).

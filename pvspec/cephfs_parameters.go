@@ -1,9 +1,15 @@
 package pvspec
 
-import "strings"
+import (
+	"path"
+	"strings"
+)
 
 // volumesRoot is where the mgr keeps subvolume groups.
 const volumesRoot = "/volumes/"
+
+// defaultClaimRoot is that of ceph.com/cephfs.
+const defaultClaimRoot = volumesRoot + defaultSubvolumeGroup
 
 func cephfsParameters(v *values, p *Parameters) {
 	// ceph.com/cephfs took the name of the cluster's configuration file from
@@ -11,10 +17,16 @@ func cephfsParameters(v *values, p *Parameters) {
 	v.optional("cluster", "")
 	p.Container = v.place("fsName", "")
 	p.Create.NamespaceIsolated = v.boolean("namespaceIsolated")
-	p.Group = subvolumeGroup(v)
-	v.oneOf("backend", "subvolume", "subvolume")
-	if v.boolean("deterministicNames") {
-		v.fault("parameter deterministicNames: only false is accepted: subvolumes are named after the claim's UID")
+	p.Deterministic = v.boolean("deterministicNames")
+	root := claimRoot(v)
+	switch v.oneOf("backend", defaultBackend(p.Deterministic, root), backendSubvolume, backendDirectory) {
+	case backendSubvolume:
+		subvolumeParameters(v, p, root)
+	case backendDirectory:
+		p.Root = root
+		if v.given("subvolumeGroup") {
+			v.fault("parameter subvolumeGroup: directories are in no group: say claimRoot")
+		}
 	}
 	p.User.ID = v.identity("userId", "")
 	p.User.Secret.Name = v.optional("userSecretName", "")
@@ -24,20 +36,49 @@ func cephfsParameters(v *values, p *Parameters) {
 	}
 }
 
-// subvolumeGroup reads the group from subvolumeGroup, or from the claimRoot
-// that classes of ceph.com/cephfs have.
-func subvolumeGroup(v *values) string {
-	group := v.place("subvolumeGroup", defaultSubvolumeGroup)
+// defaultBackend is the one that can do what the class asks for: only directories
+// have names of one's choice, or lie anywhere.
+func defaultBackend(deterministic bool, root string) string {
+	if _, isGroup := groupOf(root); deterministic || !isGroup {
+		return backendDirectory
+	}
+	return backendSubvolume
+}
+
+// claimRoot reads the path that volumes lie under. It becomes part of caps, so what
+// would need quoting there is refused.
+func claimRoot(v *values) string {
+	root := v.optional("claimRoot", defaultClaimRoot)
+	clean := path.Clean("/" + root)
+	if strings.ContainsAny(root, " ,=\"'\\\t\n") || strings.Contains(root, "..") || clean != "/"+strings.Trim(root, "/") {
+		v.fault("parameter claimRoot: %q is not a plain absolute path (no empty parts, dots, spaces, commas, quotes or equals signs)", root)
+		return defaultClaimRoot
+	}
+	return clean
+}
+
+// groupOf returns the subvolume group that a path is.
+func groupOf(root string) (group string, ok bool) {
+	group, below := strings.CutPrefix(root, volumesRoot)
+	return group, below && group != "" && !strings.Contains(group, "/")
+}
+
+// subvolumeParameters reads the group from subvolumeGroup, or from the claimRoot that
+// classes of ceph.com/cephfs have.
+func subvolumeParameters(v *values, p *Parameters, root string) {
+	if p.Deterministic {
+		v.fault("parameter deterministicNames: only for backend %q: subvolumes are named after the claim's UID", backendDirectory)
+	}
+	p.Group = v.place("subvolumeGroup", defaultSubvolumeGroup)
 	if !v.given("claimRoot") {
-		return group
+		return
 	}
-	root := "/" + strings.Trim(v.optional("claimRoot", ""), "/")
-	fromRoot, below := strings.CutPrefix(root, volumesRoot)
+	group, ok := groupOf(root)
 	switch {
-	case !below || fromRoot == "" || strings.Contains(fromRoot, "/") || fromRoot == "." || fromRoot == "..":
-		v.fault("parameter claimRoot: %q is not accepted: subvolumes lie in %sGROUP, so say %sGROUP or subvolumeGroup", root, volumesRoot, volumesRoot)
-	case v.given("subvolumeGroup") && fromRoot != group:
-		v.fault("parameters claimRoot (%s) and subvolumeGroup (%s) contradict each other: give one of them", root, group)
+	case !ok:
+		v.fault("parameter claimRoot: %q is not accepted for backend %q: subvolumes lie in %sGROUP, so say %sGROUP, or backend %q", root, backendSubvolume, volumesRoot, volumesRoot, backendDirectory)
+	case v.given("subvolumeGroup") && group != p.Group:
+		v.fault("parameters claimRoot (%s) and subvolumeGroup (%s) contradict each other: give one of them", root, p.Group)
 	}
-	return fromRoot
+	p.Group = group
 }

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"ceph.example/ceph-provisioner/cephclient"
 )
@@ -33,12 +34,21 @@ func NewRequest(parameters Parameters, claim *corev1.PersistentVolumeClaim) (Req
 	volume := cephclient.Volume{
 		Kind:      parameters.Kind,
 		Container: parameters.Container,
+		Root:      parameters.Root,
 		Group:     parameters.Group,
 		Name:      namePrefix + string(claim.UID),
 	}
+	user := userPrefix + string(claim.UID)
+	if parameters.Deterministic {
+		volume.Group, volume.Name = claim.Namespace, claim.Name
+		user = deterministicUser(volume)
+	}
 	if parameters.OwnUser {
-		parameters.User.ID = userPrefix + string(claim.UID)
-		parameters.User.Secret.Name = userSecretName(parameters.User.ID)
+		parameters.User.ID = user
+		parameters.User.Secret.Name = userSecretName(user)
+		if faults := validation.IsDNS1123Subdomain(parameters.User.Secret.Name); len(faults) > 0 {
+			return Request{}, fmt.Errorf("the secret of the volume's user would be called %s, which Kubernetes refuses: give the claim a shorter name", parameters.User.Secret.Name)
+		}
 	}
 	if parameters.User.Secret.Namespace == "" {
 		parameters.User.Secret.Namespace = claim.Namespace

@@ -90,6 +90,27 @@ func TestParseClassEverything(t *testing.T) {
 	}
 }
 
+func TestParseClassPicksTheBackendThatCan(t *testing.T) {
+	for name, c := range map[string]struct {
+		class         parameters
+		group, root   string
+		deterministic bool
+	}{
+		"nothing said":         {class: fsClass, group: "kubernetes"},
+		"root that is a group": {class: fsClass.with("claimRoot", "/volumes/a/"), group: "a"},
+		"root elsewhere":       {class: fsClass.with("claimRoot", "pvc-volumes/"), root: "/pvc-volumes"},
+		"root of all":          {class: fsClass.with("claimRoot", "/"), root: "/"},
+		"root two levels down": {class: fsClass.with("claimRoot", "/volumes/a/b"), root: "/volumes/a/b"},
+		"deterministic":        {class: fsClass.with("deterministicNames", "true"), root: "/volumes/kubernetes", deterministic: true},
+		"directory":            {class: fsClass.with("backend", "directory"), root: "/volumes/kubernetes"},
+	} {
+		got, err := pvspec.ParseClass(cephclient.CephFS, class(c.class))
+		if err != nil || got.Group != c.group || got.Root != c.root || got.Deterministic != c.deterministic {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+}
+
 func TestParseClassRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		kind  cephclient.Kind
@@ -119,13 +140,16 @@ func TestParseClassRefuses(t *testing.T) {
 		"stripe count zero":                {cephclient.RBD, rbdClass.with("stripeUnit", "64K", "stripeCount", "0"), []string{"stripeCount"}},
 		"pool with a slash":                {cephclient.RBD, rbdClass.with("pool", "rbd/ns"), []string{"pool", "rbd/ns"}},
 		"half a user":                      {cephclient.CephFS, fsClass.with("userId", "-"), []string{"userId", "userSecretName"}},
-		"backend that is not there":        {cephclient.CephFS, fsClass.with("backend", "directory"), []string{"backend", "subvolume"}},
-		"root that is not a group":         {cephclient.CephFS, fsClass.with("claimRoot", "/data/k8s"), []string{"claimRoot", "/volumes/GROUP"}},
-		"root two levels below":            {cephclient.CephFS, fsClass.with("claimRoot", "/volumes/a/b"), []string{"claimRoot"}},
+		"backend that is not there":        {cephclient.CephFS, fsClass.with("backend", "tape"), []string{"backend", "subvolume", "directory"}},
+		"root that is not a group":         {cephclient.CephFS, fsClass.with("backend", "subvolume", "claimRoot", "/data/k8s"), []string{"claimRoot", "/volumes/GROUP", "directory"}},
+		"root two levels below":            {cephclient.CephFS, fsClass.with("backend", "subvolume", "claimRoot", "/volumes/a/b"), []string{"claimRoot"}},
+		"root with an empty part":          {cephclient.CephFS, fsClass.with("claimRoot", "/data//k8s"), []string{"claimRoot", "plain absolute path"}},
+		"root that caps would misread":     {cephclient.CephFS, fsClass.with("claimRoot", "/data, allow rw path=/"), []string{"claimRoot", "plain absolute path"}},
+		"group for directories":            {cephclient.CephFS, fsClass.with("backend", "directory", "subvolumeGroup", "b"), []string{"subvolumeGroup", "claimRoot"}},
 		"root that climbs":                 {cephclient.CephFS, fsClass.with("claimRoot", "/volumes/.."), []string{"claimRoot"}},
 		"group that climbs":                {cephclient.CephFS, fsClass.with("subvolumeGroup", ".."), []string{"subvolumeGroup"}},
 		"root and group differ":            {cephclient.CephFS, fsClass.with("claimRoot", "/volumes/a", "subvolumeGroup", "b"), []string{"contradict"}},
-		"deterministic names":              {cephclient.CephFS, fsClass.with("deterministicNames", "true"), []string{"deterministicNames"}},
+		"deterministic names":              {cephclient.CephFS, fsClass.with("backend", "subvolume", "deterministicNames", "true"), []string{"deterministicNames", "directory"}},
 		"boolean that is none":             {cephclient.CephFS, fsClass.with("namespaceIsolated", "yes"), []string{"namespaceIsolated", "true, false"}},
 		"monitor with the v2 port":         {cephclient.CephFS, fsClass.with("monitors", "10.0.0.1:3300"), []string{"msgr v2", "6789"}},
 		"image feature in a CephFS class ": {cephclient.CephFS, fsClass.with("imageFeatures", "layering"), []string{`"imageFeatures"`}},

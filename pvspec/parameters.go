@@ -36,8 +36,11 @@ type Parameters struct {
 	Keyring   string   // RBD: keyring file on the nodes, instead of the user's secret
 	Container string   // pool, or file system (may be empty)
 	Group     string   // subvolume group
-	FSType    string   // RBD; empty means the kubelet's default
-	Create    cephclient.CreateOptions
+	Root      string   // claimRoot, where volumes are plain directories; else empty
+	// Deterministic directories are named after the claim's namespace and name.
+	Deterministic bool
+	FSType        string // RBD; empty means the kubelet's default
+	Create        cephclient.CreateOptions
 }
 
 // Defaults of StorageClass parameters: those of kubernetes.io/rbd, ceph.com/rbd

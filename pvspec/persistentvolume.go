@@ -1,6 +1,9 @@
 package pvspec
 
 import (
+	"slices"
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -27,11 +30,28 @@ func (r Request) PersistentVolume(
 			PersistentVolumeReclaimPolicy: policy,
 			AccessModes:                   claim.Spec.AccessModes,
 			VolumeMode:                    claim.Spec.VolumeMode,
-			MountOptions:                  class.MountOptions,
+			MountOptions:                  mountOptions(class.MountOptions, info),
 			Capacity:                      corev1.ResourceList{corev1.ResourceStorage: Quantity(info.SizeBytes)},
 			PersistentVolumeSource:        r.source(claim, cluster, info),
 		},
 	}
+}
+
+// fileSystemOptions are those that name a file system: to kernels (mds_namespace, and fs
+// since 5.7), and to ceph-fuse.
+var fileSystemOptions = []string{"mds_namespace=", "fs=", "client_fs=", "client_mds_namespace="}
+
+// mountOptions are the class's. An in-tree volume has no field for its file system, so
+// nodes mount the cluster's default one unless an option names another. mds_namespace
+// is what every kernel understands.
+func mountOptions(options []string, info cephclient.Info) []string {
+	named := slices.ContainsFunc(options, func(option string) bool {
+		return slices.ContainsFunc(fileSystemOptions, func(name string) bool { return strings.HasPrefix(option, name) })
+	})
+	if !info.NotDefaultFileSystem || named {
+		return options
+	}
+	return append(slices.Clone(options), "mds_namespace="+info.Volume.Container)
 }
 
 // Quantity writes a number of bytes the way kubectl shows sizes.
@@ -46,7 +66,12 @@ func (r Request) annotations(info cephclient.Info) map[string]string {
 		annotationAdminSecretNamespace: r.Admin.Secret.Namespace,
 		annotationBackend:              backendRBD,
 	}
-	if r.Kind == cephclient.CephFS {
+	switch {
+	case info.Volume.IsDirectory():
+		annotations[annotationBackend] = backendDirectory
+		annotations[annotationFileSystem] = info.Volume.Container
+		annotations[annotationClaimRoot] = info.Volume.Root
+	case r.Kind == cephclient.CephFS:
 		annotations[annotationBackend] = backendSubvolume
 		annotations[annotationFileSystem] = info.Volume.Container
 		annotations[annotationSubvolumeGroup] = info.Volume.Group

@@ -63,10 +63,21 @@ func volumeOf(pv *corev1.PersistentVolume) (cephclient.Volume, []string, error) 
 		rbd := pv.Spec.RBD
 		return cephclient.Volume{Kind: cephclient.RBD, Container: rbd.RBDPool, Name: rbd.RBDImage}, rbd.CephMonitors, nil
 	case pv.Spec.CephFS != nil:
-		volume, err := subvolumeOf(pv)
+		volume, err := cephfsVolumeOf(pv)
 		return volume, pv.Spec.CephFS.Monitors, err
 	}
 	return cephclient.Volume{}, nil, fmt.Errorf("it is neither an rbd nor a cephfs volume")
+}
+
+func cephfsVolumeOf(pv *corev1.PersistentVolume) (cephclient.Volume, error) {
+	root, isDirectory := pv.Annotations[annotationClaimRoot]
+	switch {
+	case isDirectory:
+		return directoryOf(pv, root)
+	case isLegacyShare(pv):
+		return legacyShareOf(pv)
+	}
+	return subvolumeOf(pv)
 }
 
 // subvolumeOf holds the annotations against the path, which can't be edited: a
@@ -77,6 +88,7 @@ func subvolumeOf(pv *corev1.PersistentVolume) (cephclient.Volume, error) {
 		Container: pv.Annotations[annotationFileSystem],
 		Group:     pv.Annotations[annotationSubvolumeGroup],
 		Name:      pv.Annotations[annotationSubvolume],
+		Path:      pv.Spec.CephFS.Path,
 	}
 	if volume.Container == "" || volume.Group == "" || volume.Name == "" {
 		return volume, fmt.Errorf("it lacks the annotations %s, %s or %s, so its subvolume is not known",

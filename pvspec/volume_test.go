@@ -132,14 +132,37 @@ func TestThereAndBack(t *testing.T) {
 				SecretRef: &corev1.SecretReference{Namespace: "ceph", Name: "user-secret"},
 			}},
 		},
+		"CephFS directory": {
+			kind: cephclient.CephFS, class: fsClass.with("backend", "directory", "claimRoot", "/data/k8s", "userId", "-", "userSecretName", "-"),
+			claim:  claim("1Gi", corev1.ReadWriteMany),
+			volume: cephclient.Volume{Kind: cephclient.CephFS, Container: "cephfs", Root: "/data/k8s", Name: "kubernetes-dynamic-pvc-1-2-3"},
+			path:   "/data/k8s/kubernetes-dynamic-pvc-1-2-3",
+			want: corev1.PersistentVolumeSource{CephFS: &corev1.CephFSPersistentVolumeSource{
+				Monitors: cluster.Monitors, Path: "/data/k8s/kubernetes-dynamic-pvc-1-2-3", User: "kubernetes-dynamic-user-1-2-3",
+				SecretRef: &corev1.SecretReference{Namespace: "tenant", Name: "ceph-kubernetes-dynamic-user-1-2-3-secret"},
+			}},
+		},
+		"CephFS directory with a name of one's choice": {
+			kind: cephclient.CephFS, class: fsClass.with("deterministicNames", "true", "claimRoot", "/", "userId", "-", "userSecretName", "-"),
+			claim:  claim("1Gi", corev1.ReadWriteMany),
+			volume: cephclient.Volume{Kind: cephclient.CephFS, Container: "cephfs", Root: "/", Group: "tenant", Name: "data"},
+			path:   "/tenant/data",
+			want: corev1.PersistentVolumeSource{CephFS: &corev1.CephFSPersistentVolumeSource{
+				Monitors: cluster.Monitors, Path: "/tenant/data", User: "k8s.tenant.data",
+				SecretRef: &corev1.SecretReference{Namespace: "tenant", Name: "ceph-k8s.tenant.data-secret"},
+			}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			c.volume.Path = c.path
 			request, err := pvspec.NewRequest(parsed(t, c.kind, c.class), c.claim)
 			if err != nil {
 				t.Fatal(err)
 			}
+			if request.Volume.Root != c.volume.Root || request.Volume.Group != c.volume.Group || request.Volume.Name != c.volume.Name {
+				t.Errorf("asks for %s, want %s", request.Volume, c.volume)
+			}
 			info := cephclient.Info{Volume: c.volume, SizeBytes: 3 << 30}
-			info.Volume.Path = c.path
 			pv := request.PersistentVolume("pvc-1", storageClass, c.claim, cluster, info)
 			if !reflect.DeepEqual(pv.Spec.PersistentVolumeSource, c.want) {
 				t.Errorf("source %+v", pv.Spec.PersistentVolumeSource)
@@ -192,6 +215,123 @@ func TestFromPersistentVolumeRefusesAPathThatIsNotItsSubvolume(t *testing.T) {
 		if _, err := pvspec.FromPersistentVolume(pv, nil); (err == nil) != ok {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+func TestVolumesOfAnotherFileSystemSaySoToNodes(t *testing.T) {
+	for state, c := range map[string]struct {
+		options, want string
+		notDefault    bool
+	}{
+		"the default one":              {options: "noatime", want: "noatime"},
+		"another":                      {options: "noatime", notDefault: true, want: "noatime mds_namespace=archive"},
+		"another, without options":     {notDefault: true, want: "mds_namespace=archive"},
+		"another, named for ceph-fuse": {options: "client_fs=archive", notDefault: true, want: "client_fs=archive"},
+		"another, named for kernels":   {options: "noatime fs=archive", notDefault: true, want: "noatime fs=archive"},
+	} {
+		request, err := pvspec.NewRequest(parsed(t, cephclient.CephFS, fsClass), claim("1Gi", corev1.ReadWriteMany))
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := cephclient.Info{Volume: cephclient.Volume{Kind: cephclient.CephFS, Container: "archive"}, NotDefaultFileSystem: c.notDefault}
+		class := &storagev1.StorageClass{MountOptions: strings.Fields(c.options)}
+		pv := request.PersistentVolume("pvc-1", class, claim("1Gi"), cephclient.Cluster{}, info)
+		if got := strings.Join(pv.Spec.MountOptions, " "); got != c.want || strings.Join(class.MountOptions, " ") != c.options {
+			t.Errorf("%s: options %q, want %q", state, got, c.want)
+		}
+	}
+}
+
+func cephfsVolume(path, user, secret string, annotations map[string]string) *corev1.PersistentVolume {
+	return &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: "pvc-1", Annotations: annotations},
+		Spec: corev1.PersistentVolumeSpec{
+			ClaimRef: &corev1.ObjectReference{Namespace: "tenant", Name: "data"},
+			PersistentVolumeSource: corev1.PersistentVolumeSource{CephFS: &corev1.CephFSPersistentVolumeSource{
+				Monitors: []string{"10.0.0.1"}, Path: path, User: user, SecretRef: &corev1.SecretReference{Name: secret},
+			}},
+		},
+	}
+}
+
+func TestFromPersistentVolumeRefusesAPathThatIsNotBelowItsRoot(t *testing.T) {
+	for root, ok := range map[string]bool{
+		"/data": true, "/data/a": true, "/": true,
+		"/data/a/x": false, "/data/a/x/y": false, "/dat": false, "/data/": false, "data": false, "": false, "/data/../data": false,
+	} {
+		pv := cephfsVolume("/data/a/x", "u", "s", map[string]string{"ceph.example/claim-root": root, "ceph.example/admin-secret-name": "s"})
+		source, err := pvspec.FromPersistentVolume(pv, nil)
+		if (err == nil) != ok || ok && (source.Volume.Root != root || source.Volume.Name != "x") {
+			t.Errorf("%q: %+v, %v", root, source.Volume, err)
+		}
+	}
+}
+
+// Paths are what ceph.com/cephfs made of each class, and of the time before claimRoot.
+func TestFromPersistentVolumeOfCephComCephFS(t *testing.T) {
+	for path, c := range map[string]struct {
+		share string
+		want  cephclient.Volume
+		ok    bool
+	}{
+		"/volumes/kubernetes/kubernetes/kubernetes-dynamic-pvc-a": {
+			"kubernetes-dynamic-pvc-a", cephclient.Volume{Root: "/volumes/kubernetes", Group: "kubernetes", Name: "kubernetes-dynamic-pvc-a"}, true},
+		"/volumes/kubernetes/kubernetes-dynamic-pvc-a": {
+			"kubernetes-dynamic-pvc-a", cephclient.Volume{Root: "/volumes", Group: "kubernetes", Name: "kubernetes-dynamic-pvc-a"}, true},
+		"/pvc-volumes/tenant/data": {"data", cephclient.Volume{Root: "/pvc-volumes", Group: "tenant", Name: "data"}, true},
+		"/kubernetes/x":            {"x", cephclient.Volume{Root: "/", Group: "kubernetes", Name: "x"}, true},
+		"/x":                       {share: "x"},
+		"/":                        {share: "/"},
+		"/a/b/other":               {share: "x"},
+		"/a/../b/x":                {share: "x"},
+	} {
+		pv := cephfsVolume(path, "u", "s", map[string]string{"cephShare": c.share, "cephFSProvisionerIdentity": "cephfs-provisioner-1"})
+		source, err := pvspec.FromPersistentVolume(pv, class(fsClass.with("claimRoot", "/changed/since", "unknown", "x")))
+		c.want.Kind, c.want.Path = cephclient.CephFS, path
+		if (err == nil) != c.ok || c.ok && source.Volume != c.want {
+			t.Errorf("%s: %+v, %v", path, source.Volume, err)
+		}
+	}
+}
+
+func TestOwnUserOf(t *testing.T) {
+	legacy := map[string]string{"cephShare": "x"}
+	uid := cephclient.Volume{Kind: cephclient.CephFS, Container: "a", Group: "kubernetes", Name: "kubernetes-dynamic-pvc-1-2-3"}
+	chosen := cephclient.Volume{Kind: cephclient.CephFS, Root: "/data", Group: "tenant", Name: "data"}
+	for state, c := range map[string]struct {
+		user, secret string
+		annotations  map[string]string
+		volume       cephclient.Volume
+		own          bool
+		wantSecret   string
+		unmarked     bool
+	}{
+		"ours":                             {user: "kubernetes-dynamic-user-1-2-3", secret: "ceph-kubernetes-dynamic-user-1-2-3-secret", volume: uid, own: true, wantSecret: "tenant/ceph-kubernetes-dynamic-user-1-2-3-secret"},
+		"with a name of one's choice":      {user: "k8s.tenant.data", secret: "ceph-k8s.tenant.data-secret", volume: chosen, own: true, wantSecret: "tenant/ceph-k8s.tenant.data-secret"},
+		"shared":                           {user: "node", secret: "node", volume: uid},
+		"another volume's":                 {user: "kubernetes-dynamic-user-4-5-6", secret: "s", volume: uid},
+		"of a claim of the name elsewhere": {user: "k8s.other.data", secret: "s", volume: chosen},
+		"a subvolume of that name":         {user: "k8s.tenant.data", secret: "s", volume: cephclient.Volume{Kind: cephclient.CephFS, Group: "tenant", Name: "data"}},
+		"secret of another name":           {user: "kubernetes-dynamic-user-1-2-3", secret: "other", volume: uid, own: true, wantSecret: "/"},
+		"old, drawn by lot":                {user: "kubernetes-dynamic-user-7", secret: "ceph-kubernetes-dynamic-user-7-secret", annotations: legacy, volume: chosen, own: true, wantSecret: "tenant/ceph-kubernetes-dynamic-user-7-secret", unmarked: true},
+		"old, deterministic":               {user: "k8s.tenant.data", secret: "ceph-k8s.tenant.data-secret", annotations: legacy, volume: chosen, own: true, wantSecret: "tenant/ceph-k8s.tenant.data-secret", unmarked: true},
+		"old, shared":                      {user: "node", secret: "node", annotations: legacy, volume: chosen},
+	} {
+		t.Run(state, func(t *testing.T) {
+			got, own := pvspec.OwnUserOf(cephfsVolume("/p", c.user, c.secret, c.annotations), c.volume)
+			if own != c.own || own && (got.ID != c.user || got.Secret.String() != c.wantSecret || got.Unmarked != c.unmarked) {
+				t.Errorf("got %+v, %t", got, own)
+			}
+		})
+	}
+}
+
+func TestNewRequestRefusesANameThatNoSecretCanHave(t *testing.T) {
+	long := claim("1Gi", corev1.ReadWriteMany)
+	long.Name = strings.Repeat("a.", 120) + "a"
+	_, err := pvspec.NewRequest(parsed(t, cephclient.CephFS, fsClass.with("deterministicNames", "true", "userId", "-", "userSecretName", "-")), long)
+	if err == nil || !strings.Contains(err.Error(), "shorter name") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -52,7 +52,7 @@ func auditLeftovers() error {
 func (e *environment) leftovers(ctx context.Context) ([]string, error) {
 	var all []string
 	for _, ceph := range e.ceph {
-		for _, list := range []func(context.Context) ([]string, error){ceph.imageObjects, ceph.allSubvolumes, ceph.volumeUsers} {
+		for _, list := range []func(context.Context) ([]string, error){ceph.imageObjects, ceph.allSubvolumes, ceph.directories, ceph.volumeUsers} {
 			found, err := list(ctx)
 			if err != nil {
 				return nil, err

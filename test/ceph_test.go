@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,11 +33,13 @@ const (
 	rbdUserID       = "kubernetes-rbd-node"
 	cephfsAdminID   = "kubernetes-cephfs-shared"
 	tenantAdminID   = "kubernetes-cephfs"
+	dirAdminID      = "kubernetes-cephfs-directories"
 	cephfsUserID    = "kubernetes-cephfs-node"
 	rbdAdminSecret  = "ceph-rbd-admin"
 	rbdUserSecret   = "ceph-rbd-user"
 	cephfsAdminName = "ceph-cephfs-shared"
 	tenantAdminName = "ceph-cephfs-admin"
+	dirAdminName    = "ceph-cephfs-directories"
 	cephfsUserName  = "ceph-cephfs-user"
 )
 
@@ -45,6 +48,7 @@ var secretsOfIdentities = map[string]string{
 	rbdUserID:     rbdUserSecret,
 	cephfsAdminID: cephfsAdminName,
 	tenantAdminID: tenantAdminName,
+	dirAdminID:    dirAdminName,
 	cephfsUserID:  cephfsUserName,
 }
 
@@ -73,6 +77,9 @@ func (e *environment) prepareCeph(ctx context.Context) error {
 			return err
 		}
 		ceph.root = root
+		if err := os.Mkdir(ceph.path(claimRoot), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 		if err := e.createNamespace(ctx, ceph.Name); err != nil {
 			return err
 		}
@@ -87,6 +94,14 @@ func (e *environment) prepareCeph(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// claimRoot is where the identity of that document may make directories.
+const claimRoot = "/pvc-volumes"
+
+// path is where a path of the file system is for its administrator.
+func (c *cephCluster) path(parts ...string) string {
+	return filepath.Join(append([]string{c.root.dir}, parts...)...)
 }
 
 func identityCommands() ([]string, error) {
@@ -147,6 +162,14 @@ func (c *cephCluster) run(t testing.TB, name string, args ...string) string {
 		t.Fatal(err)
 	}
 	return stdout
+}
+
+// runAtEnd is run for a test's cleanup, when its context has ended.
+func (c *cephCluster) runAtEnd(t testing.TB, name string, args ...string) {
+	t.Helper()
+	if _, err := output(context.Background(), c.Env(), name, args...); err != nil {
+		t.Error(err)
+	}
 }
 
 // read decodes what a command prints with --format=json.

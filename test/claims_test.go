@@ -71,6 +71,19 @@ func (s *scene) tenantClass(ceph *cephCluster, changes ...classChange) string {
 	}, changes)
 }
 
+// directoryClass makes one whose volumes are plain directories with a user each.
+func (s *scene) directoryClass(ceph *cephCluster, changes ...classChange) string {
+	s.t.Helper()
+	return s.class(cephfsProvisioner, map[string]string{
+		"monitors":             ceph.Monitors,
+		"adminId":              dirAdminID,
+		"adminSecretName":      dirAdminName,
+		"adminSecretNamespace": ceph.Name,
+		"backend":              "directory",
+		"claimRoot":            claimRoot,
+	}, changes)
+}
+
 // cephfsClass makes one whose volumes share a user.
 func (s *scene) cephfsClass(ceph *cephCluster, changes ...classChange) string {
 	s.t.Helper()

@@ -93,6 +93,7 @@ func (e *environment) startController(ctx context.Context) (*controller, error) 
 		"--leader-election-namespace="+systemNamespace,
 		"--http-endpoint="+endpoint,
 		"--secret-namespace="+volumeSecrets,
+		"--cephfs-provisioner-name="+cephfsProvisioner+","+legacyProvisioner,
 		"--v=10",
 		"--retry-interval-max=5s", // so that a test which repairs something need not wait long
 		"--timeout=20s",

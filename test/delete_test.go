@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -152,6 +155,37 @@ func TestDeleteInUse(t *testing.T) {
 		s.gone(pv.Name)
 		s.traceless(ceph, claim)
 	})
+}
+
+// A directory can't be removed as long as it, or what is below it, has a snapshot.
+func TestDeleteDirectoryWithSnapshots(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	for state, below := range map[string]string{"of its own": "", "further down": "folder"} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			claim, pv := s.made(s.directoryClass(ceph), "1Gi")
+			folder := ceph.path(pv.Spec.CephFS.Path, below)
+			snapshot := filepath.Join(folder, ".snap", "before-upgrade")
+			if err := errors.Join(os.MkdirAll(folder, 0o755), os.Mkdir(snapshot, 0o755)); err != nil {
+				t.Fatal(err)
+			}
+			s.eventually("the file system has counted the snapshot", func(context.Context) error {
+				if count := ceph.attribute(pv.Spec.CephFS.Path, "ceph.dir.rsnaps"); count != "1" {
+					return fmt.Errorf("it counts %s", count)
+				}
+				return nil
+			})
+			s.deleteClaim(claim)
+			s.event(pv, "VolumeFailedDelete", "in use", "snapshots")
+			if err := os.Remove(snapshot); err != nil {
+				t.Fatal(err)
+			}
+			s.gone(pv.Name)
+			s.traceless(ceph, claim)
+		})
+	}
 }
 
 // watcher is the address of the one client that has an image open.

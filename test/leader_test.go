@@ -3,6 +3,9 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +16,11 @@ func TestStandbyTakesOver(t *testing.T) {
 	s := newScene(t)
 	class := s.rbdClass(suite.ceph[0])
 	s.made(class, "1Gi") // so that somebody leads
+	s.directoryClass(suite.ceph[0])
+	leftover := suite.ceph[0].path(claimRoot, ".deleting", "of-an-earlier-process")
+	if err := os.MkdirAll(filepath.Join(leftover, "folder"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	before := leader(t)
 
 	standby, err := suite.startController(t.Context())
@@ -34,6 +42,12 @@ func TestStandbyTakesOver(t *testing.T) {
 		return nil
 	})
 	s.made(class, "1Gi")
+	s.eventually("what was left to be purged is gone", func(context.Context) error {
+		if _, err := os.Lstat(leftover); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("it is there (%v)", err)
+		}
+		return nil
+	})
 }
 
 // leader is who holds the lease; nobody if it was given back.

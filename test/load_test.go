@@ -12,15 +12,17 @@ import (
 // claimsOfEachKind are made at once.
 const claimsOfEachKind = 50
 
-// Not parallel: a hundred claims are load enough. That nothing of them is left,
+// Not parallel: hundreds of claims are load enough. None may fail meanwhile. That nothing of them is left,
 // whatever it is called, is what the audit after all tests checks.
 func TestManyClaimsAtOnce(t *testing.T) {
 	ceph := suite.ceph[0]
 	s := newScene(t)
-	rbdClass, cephfsClass := s.rbdClass(ceph), s.cephfsClass(ceph)
+	classes := []string{s.rbdClass(ceph), s.cephfsClass(ceph), s.tenantClass(ceph), s.directoryClass(ceph)}
 	var claims []*corev1.PersistentVolumeClaim
 	for range claimsOfEachKind {
-		claims = append(claims, s.claim(rbdClass, "1Gi"), s.claim(cephfsClass, "1Gi"))
+		for _, class := range classes {
+			claims = append(claims, s.claim(class, "1Gi"))
+		}
 	}
 	s.all("Bound", func(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) bool {
 		return claim.Status.Phase == corev1.ClaimBound
@@ -52,6 +54,14 @@ func TestManyClaimsAtOnce(t *testing.T) {
 	})
 	for _, claim := range claims {
 		s.traceless(ceph, claim)
+	}
+	for _, claim := range claims {
+		if failed := s.told(claim, "ProvisioningFailed"); failed > 0 {
+			t.Errorf("claim %s: making its volume failed %d times", claim.Name, failed)
+		}
+		if failed := s.told(claim, "VolumeResizeFailed"); failed > 0 && *claim.Spec.StorageClassName != classes[0] { // kube-controller-manager's, of RBD
+			t.Errorf("claim %s: its growth failed %d times", claim.Name, failed)
+		}
 	}
 }
 

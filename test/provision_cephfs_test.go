@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,11 +11,21 @@ import (
 // extraDataPool is a second data pool of the file system.
 const extraDataPool = "e2e-cephfs-data"
 
+var addDataPoolOnce sync.Once
+
+// addDataPool makes that pool, once for all tests that want it.
+func (c *cephCluster) addDataPool(t *testing.T) {
+	t.Helper()
+	addDataPoolOnce.Do(func() {
+		c.run(t, "ceph", "osd", "pool", "create", extraDataPool)
+		c.run(t, "ceph", "fs", "add_data_pool", c.FileSystem, extraDataPool)
+	})
+}
+
 func TestProvisionCephFS(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
-	ceph.run(t, "ceph", "osd", "pool", "create", extraDataPool)
-	ceph.run(t, "ceph", "fs", "add_data_pool", ceph.FileSystem, extraDataPool)
+	ceph.addDataPool(t)
 	defaultDataPool := ceph.subvolumeDataPool(t)
 
 	all := []corev1.PersistentVolumeAccessMode{

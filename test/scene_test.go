@@ -45,9 +45,8 @@ func newScene(t testing.TB) *scene {
 	return s
 }
 
-// leave deletes the claims and waits for their volumes to be gone, which takes
-// the classes' secrets, so those go last.
-func (s *scene) leave() {
+// leaveNothing deletes the claims and waits for their volumes to be gone.
+func (s *scene) leaveNothing() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	core := suite.client.CoreV1()
@@ -63,6 +62,15 @@ func (s *scene) leave() {
 		}
 		return err
 	})
+}
+
+// leave deletes what the test has made. The classes' secrets are needed to delete the
+// volumes, so those go last.
+func (s *scene) leave() {
+	s.leaveNothing()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	core := suite.client.CoreV1()
 	for _, class := range s.classes {
 		err := suite.client.StorageV1().StorageClasses().Delete(ctx, class, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {

@@ -69,8 +69,8 @@ func (s *scene) mount(pv *corev1.PersistentVolume) (dir string) {
 	if err := os.WriteFile(keyring, []byte(content), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	mounted, err := mountCephFS(s.t.Context(), filepath.Join(suite.dir, s.namespace), []string{"CEPH_CONF="}, "-c", "/dev/null",
-		"-k", keyring, "-m", strings.Join(source.Monitors, ","), "--id", source.User, "-r", source.Path)
+	mounted, err := mountCephFS(s.t.Context(), filepath.Join(suite.dir, s.namespace), []string{"CEPH_CONF="},
+		append(fileSystemOption(pv), "-c", "/dev/null", "-k", keyring, "-m", strings.Join(source.Monitors, ","), "--id", source.User, "-r", source.Path)...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -80,6 +80,16 @@ func (s *scene) mount(pv *corev1.PersistentVolume) (dir string) {
 		}
 	})
 	return mounted.dir
+}
+
+// fileSystemOption says to ceph-fuse what the mount option says to kernels.
+func fileSystemOption(pv *corev1.PersistentVolume) (args []string) {
+	for _, option := range pv.Spec.MountOptions {
+		if name, ok := strings.CutPrefix(option, "mds_namespace="); ok {
+			args = append(args, "--client_fs="+name)
+		}
+	}
+	return args
 }
 
 // keyIn is what the kubelet takes out of a volume's secret.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -96,7 +95,13 @@ func (c *cephCluster) trash(ctx context.Context, pool string) (names []string, e
 // subvolumes lists the names of the subvolumes of a group, as they lie in the
 // file system; there are none in a group that does not exist.
 func (c *cephCluster) subvolumes(group string) (names []string, err error) {
-	entries, err := os.ReadDir(filepath.Join(c.root.dir, "volumes", group))
+	return c.entries("volumes", group)
+}
+
+// entries lists the names in a folder of the file system; there are none in one that
+// does not exist.
+func (c *cephCluster) entries(path ...string) (names []string, err error) {
+	entries, err := os.ReadDir(c.path(path...))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -106,7 +111,7 @@ func (c *cephCluster) subvolumes(group string) (names []string, err error) {
 	return names, err
 }
 
-// traces lists what a cluster has of a volume: image, trash entry, subvolume.
+// traces lists what a cluster has of a volume: image, trash entry, subvolume, directory.
 func (c *cephCluster) traces(ctx context.Context, name string) ([]string, error) {
 	images, err := c.images(ctx, defaultPool)
 	if err != nil {
@@ -120,8 +125,14 @@ func (c *cephCluster) traces(ctx context.Context, name string) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
+	directories, err := c.entries(claimRoot)
+	if err != nil {
+		return nil, err
+	}
 	var traces []string
-	for what, names := range map[string][]string{"image": images, "trash entry": trash, "subvolume": subvolumes} {
+	for what, names := range map[string][]string{
+		"image": images, "trash entry": trash, "subvolume": subvolumes, "directory": directories,
+	} {
 		if slices.Contains(names, name) {
 			traces = append(traces, what+" "+name)
 		}

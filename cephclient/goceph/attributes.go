@@ -2,7 +2,9 @@ package goceph
 
 import (
 	"fmt"
+	"path"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/ceph/go-ceph/cephfs"
@@ -17,6 +19,7 @@ const (
 	namespaceAttribute = "ceph.dir.layout.pool_namespace"
 	usedAttribute      = "ceph.dir.rbytes"
 	entriesAttribute   = "ceph.dir.entries"
+	snapshotsAttribute = "ceph.dir.rsnaps" // of the directory and all below; since Octopus
 
 	// namespacePrefix is what the mgr gives the RADOS namespaces of subvolumes.
 	namespacePrefix = "fsvolumens_"
@@ -99,9 +102,14 @@ func (a attributes) layOut(volume cephclient.Volume, options cephclient.CreateOp
 		}
 	}
 	if options.NamespaceIsolated {
-		return a.setVirtual(namespaceAttribute, namespacePrefix+volume.Name)
+		return a.setVirtual(namespaceAttribute, namespaceOf(volume))
 	}
 	return nil
+}
+
+// namespaceOf is a RADOS namespace for a directory alone, among those of all groups.
+func namespaceOf(volume cephclient.Volume) string {
+	return namespacePrefix + strings.ReplaceAll(path.Join(volume.Group, volume.Name), "/", ".")
 }
 
 // read asks for the bytes used first: that is never answered from a cache, and

@@ -103,7 +103,7 @@ func run[C any](ctx context.Context, s *session, op operation, on line[C], f fun
 	finished := make(chan outcome, 1)
 	go func() {
 		result, err := f(held.conn)
-		on.among.release(held, silent(err))
+		on.among.release(held, silent(err) || denied(err))
 		<-slots
 		unlock()
 		finished <- outcome{result, err, silent(err)}
@@ -133,6 +133,13 @@ func (s *session) await(ctx context.Context, op operation, retire func(), finish
 
 func unanswered(op operation) error {
 	return cephclient.NewError(cephclient.ErrTimeout, op.name, "no answer from the "+string(op.asks), op.mutating())
+}
+
+// denied reports whether an error says that caps do not suffice. A connection keeps
+// those that it was opened with, so that the next attempt needs another one.
+func denied(err error) bool {
+	var e *cephclient.Error
+	return err != nil && (causeOf(err) == cephclient.ErrDenied || errors.As(err, &e) && e.Cause == cephclient.ErrDenied)
 }
 
 // silent reports whether an error of librados says that nobody answered.

@@ -2,6 +2,8 @@ package goceph
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/ceph/go-ceph/cephfs/admin"
 	"github.com/ceph/go-ceph/rados"
@@ -12,15 +14,47 @@ import (
 // fileSystems implements [cephclient.FileSystems].
 type fileSystems struct{ session *session }
 
-// FileSystems is similar to: ceph fs ls.
+// FileSystems is similar to: ceph fs ls; ceph fs dump. The default one may be among
+// those that the identity may not see.
 func (f fileSystems) FileSystems(ctx context.Context) ([]cephclient.FileSystem, error) {
 	op := operation{name: "list the file systems of " + f.session.cluster.String(), asks: monitor}
 	return call(ctx, f.session, op, func(conn *rados.Conn) ([]cephclient.FileSystem, error) {
 		listed, err := admin.NewFromConn(conn).ListFileSystems()
+		if err != nil {
+			return nil, err
+		}
+		byDefault, err := defaultFileSystem(conn)
 		var fileSystems []cephclient.FileSystem
 		for _, each := range listed {
-			fileSystems = append(fileSystems, cephclient.FileSystem{Name: each.Name, DataPools: each.DataPools})
+			fileSystems = append(fileSystems, cephclient.FileSystem{
+				Name: each.Name, DataPools: each.DataPools, Default: each.Name == byDefault,
+			})
 		}
 		return fileSystems, err
 	})
+}
+
+func defaultFileSystem(conn *rados.Conn) (name string, err error) {
+	answer, _, err := conn.MonCommand([]byte(`{"prefix":"fs dump","format":"json"}`))
+	if err != nil {
+		return "", err
+	}
+	var dump struct {
+		DefaultID   int64 `json:"default_fscid"`
+		FileSystems []struct {
+			ID  int64
+			Map struct {
+				Name string `json:"fs_name"`
+			} `json:"mdsmap"`
+		} `json:"filesystems"`
+	}
+	if err := json.Unmarshal(answer, &dump); err != nil {
+		return "", fmt.Errorf("the monitors' `fs dump` can't be read: %w", err)
+	}
+	for _, each := range dump.FileSystems {
+		if each.ID == dump.DefaultID {
+			name = each.Map.Name
+		}
+	}
+	return name, nil
 }

@@ -30,8 +30,11 @@ func callMount[T any](ctx context.Context, s *session, op operation, volume ceph
 		return none, cephclient.NewError(cephclient.ErrInvalid, op.name, "its names make up no path below its root", false)
 	}
 	op.needs = fmt.Sprintf("mds 'allow rwp path=%s'", at.root)
+	op.needs = needsToWrite(at)
 	return callOn(ctx, s, op, s.mountOf(at), func(mount *cephfs.MountInfo) (T, error) { return f(mount, at) })
 }
+
+func needsToWrite(at place) string { return "mds 'allow rwp path=" + at.root + "'" }
 
 // mountOf is the session's mount of the place's root.
 func (s *session) mountOf(at place) line[*cephfs.MountInfo] {
@@ -111,4 +114,10 @@ func (s *session) noteDenied(at place) {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
 	s.pool.denied[s.mountKey(at)] = time.Now()
+}
+
+func (s *session) forgetDenied(at place) {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	delete(s.pool.denied, s.mountKey(at))
 }

@@ -11,7 +11,7 @@ import (
 
 const (
 	// purgeTogether is how many files are removed at once.
-	purgeTogether = 8
+	purgeTogether = 4
 	// purgeBatch bounds how many names are held in memory.
 	purgeBatch = 1000
 )

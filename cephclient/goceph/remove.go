@@ -2,6 +2,7 @@ package goceph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -25,23 +26,37 @@ const (
 func (d directories) Remove(ctx context.Context, volume cephclient.Volume) error {
 	op := change("delete", volume, metadata)
 	at, err := callMount(ctx, d.session, op, volume, func(mount *cephfs.MountInfo, at place) (place, error) {
-		found, err := lookUp(mount, at)
-		if err != nil {
-			return at, err
+		err := remove(mount, op, at)
+		if err == nil || causeOf(err) == cephclient.ErrNotFound {
+			err = errors.Join(removeLegacyMeta(mount, volume), err)
+			removeEmpty(mount, at.parents())
 		}
-		if err := wantNoSnapshots(mount, op, at); err != nil {
-			return at, err
-		}
-		if err := moveAside(mount, at, found.Inode); err != nil {
-			return at, err
-		}
-		removeEmpty(mount, at.parents())
-		return at, nil
+		return at, err
 	})
 	if err == nil {
 		d.session.startPurge(at)
 	}
 	return err
+}
+
+func remove(mount *cephfs.MountInfo, op operation, at place) error {
+	found, err := lookUp(mount, at)
+	if err != nil {
+		return err
+	}
+	if err := wantNoSnapshots(mount, op, at); err != nil {
+		return err
+	}
+	return moveAside(mount, at, found.Inode)
+}
+
+// removeLegacyMeta removes a file that ceph.com/cephfs, by way of Ceph's
+// ceph_volume_client, made for each volume beside its group.
+func removeLegacyMeta(mount *cephfs.MountInfo, volume cephclient.Volume) error {
+	if volume.Group == "" {
+		return nil
+	}
+	return unlessAbsent(mount.Unlink("_" + volume.Group + ":" + volume.Name + ".meta"))
 }
 
 // wantNoSnapshots does not count those of directories above, which are called
@@ -54,8 +69,15 @@ func wantNoSnapshots(mount *cephfs.MountInfo, op operation, at place) error {
 		}
 		return nil
 	})
-	if err != nil || len(own) == 0 {
+	if err != nil {
 		return err
+	}
+	below, err := attributes{mount: mount, directory: at.directory}.number(snapshotsAttribute)
+	if err != nil || len(own) == 0 && below == 0 {
+		return err
+	}
+	if len(own) == 0 {
+		own = []string{fmt.Sprint(below, " further down")}
 	}
 	return cephclient.NewError(cephclient.ErrInUse, op.name, "it has snapshots: "+strings.Join(own, ", "), false)
 }

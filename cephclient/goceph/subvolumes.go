@@ -24,25 +24,40 @@ type subvolumes struct{ session *session }
 // Create is similar to: ceph fs subvolume create …, and ceph fs subvolumegroup
 // create … where the group is absent.
 func (s subvolumes) Create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
-	op := change("create", volume, manager)
-	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
-		fs := admin.NewFromConn(conn)
-		layout := &admin.SubVolumeOptions{
-			Size:              admin.ByteCount(quotaBytes),
-			Mode:              mode,
-			PoolLayout:        options.DataPool,
-			NamespaceIsolated: options.NamespaceIsolated,
-		}
-		err := fs.CreateSubVolume(volume.Container, volume.Group, volume.Name, layout)
-		if volume.Group == "" || causeOf(err) != cephclient.ErrNotFound {
-			return none{}, err
-		}
-		if err := fs.CreateSubVolumeGroup(volume.Container, volume.Group, nil); err != nil {
-			return none{}, err
-		}
-		return none{}, fs.CreateSubVolume(volume.Container, volume.Group, volume.Name, layout)
+	layout := &admin.SubVolumeOptions{
+		Size:              admin.ByteCount(quotaBytes),
+		Mode:              mode,
+		PoolLayout:        options.DataPool,
+		NamespaceIsolated: options.NamespaceIsolated,
+	}
+	create := func() error {
+		return s.ask(ctx, "create", "fs subvolume create", volume, func(fs *admin.FSAdmin) error {
+			return fs.CreateSubVolume(volume.Container, volume.Group, volume.Name, layout)
+		})
+	}
+	err := create()
+	if volume.Group == "" || !errors.Is(err, cephclient.ErrNotFound) {
+		return err
+	}
+	err = s.ask(ctx, "create the group of", "fs subvolumegroup create", volume, func(fs *admin.FSAdmin) error {
+		return fs.CreateSubVolumeGroup(volume.Container, volume.Group, nil)
 	})
+	if err != nil {
+		return err
+	}
+	return create()
+}
+
+// ask has the mgr change a volume.
+func (s subvolumes) ask(ctx context.Context, verb, command string, volume cephclient.Volume, f func(*admin.FSAdmin) error) error {
+	op := change(verb, volume, manager)
+	op.needs = needsCommand(command, volume)
+	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) { return none{}, f(admin.NewFromConn(conn)) })
 	return err
+}
+
+func needsCommand(command string, volume cephclient.Volume) string {
+	return fmt.Sprintf(`mgr 'allow command %q with vol_name=%s'`, command, volume.Container)
 }
 
 // Inspect is similar to: ceph fs subvolume info.
@@ -51,7 +66,7 @@ func (s subvolumes) Inspect(ctx context.Context, volume cephclient.Volume) (ceph
 	if !errors.Is(err, errIndirect) {
 		return info, err
 	}
-	op := operation{name: "read " + volume.String(), asks: manager}
+	op := operation{name: "read " + volume.String(), asks: manager, needs: needsCommand("fs subvolume info", volume)}
 	return call(ctx, s.session, op, func(conn *rados.Conn) (cephclient.CephFSInfo, error) {
 		info, err := admin.NewFromConn(conn).SubVolumeInfo(volume.Container, volume.Group, volume.Name)
 		if err != nil {
@@ -78,11 +93,16 @@ func (s subvolumes) SetQuota(ctx context.Context, volume cephclient.Volume, quot
 	if !errors.Is(err, errIndirect) {
 		return err
 	}
+	at, _ := placeOf(volume)
 	op := change("set the quota of", volume, manager)
+	op.needs = needsToWrite(at) + " or " + needsCommand("fs subvolume resize", volume)
 	_, err = call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
 		_, err := admin.NewFromConn(conn).ResizeSubVolume(volume.Container, volume.Group, volume.Name, admin.ByteCount(quotaBytes), true)
 		return none{}, err
 	})
+	if errors.Is(err, cephclient.ErrDenied) {
+		s.session.forgetDenied(at) // one of both will be granted
+	}
 	return err
 }
 
@@ -102,6 +122,7 @@ func (s subvolumes) Mark(ctx context.Context, volume cephclient.Volume, owner ce
 
 func (s subvolumes) setMetadata(ctx context.Context, volume cephclient.Volume, key, value string) error {
 	op := change("mark", volume, manager)
+	op.needs = needsCommand("fs subvolume metadata set", volume)
 	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
 		// go-ceph has it only when it is built for Quincy.
 		command, err := json.Marshal(map[string]string{
@@ -120,11 +141,9 @@ func (s subvolumes) setMetadata(ctx context.Context, volume cephclient.Volume, k
 
 // Remove is similar to: ceph fs subvolume rm. The mgr purges the data afterwards.
 func (s subvolumes) Remove(ctx context.Context, volume cephclient.Volume) error {
-	op := change("delete", volume, manager)
-	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
-		return none{}, admin.NewFromConn(conn).RemoveSubVolume(volume.Container, volume.Group, volume.Name)
+	return s.ask(ctx, "delete", "fs subvolume rm", volume, func(fs *admin.FSAdmin) error {
+		return fs.RemoveSubVolume(volume.Container, volume.Group, volume.Name)
 	})
-	return err
 }
 
 // errIndirect says that a subvolume is reached through the mgr only.

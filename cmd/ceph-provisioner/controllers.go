@@ -7,10 +7,13 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
+	storageinformers "k8s.io/client-go/informers/storage/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
@@ -32,6 +35,7 @@ type controllers struct {
 	nodes     nodes
 	events    record.EventBroadcaster
 	ceph      *goceph.Pool
+	purges    func(context.Context)
 }
 
 // closeTimeout bounds the wait for Ceph at the end. Ending the mounts of CephFS takes
@@ -52,9 +56,17 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 		ceph:      ceph,
 	}
 	recorder := c.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "ceph-provisioner"})
-	c.rbd = newProvisionController(o, client, o.rbdProvisioners, provisioner.New(cephclient.RBD, access, client, objects{client}, o.secretNamespace), shared, shared)
+	newProvisioner := func(kind cephclient.Kind) *provisioner.Provisioner {
+		return provisioner.New(provisioner.Options{
+			Kind: kind, Access: access, Client: client, Volumes: shared.Core().V1().PersistentVolumes().Lister(),
+			Secrets: objects{client}, SecretNamespace: o.secretNamespace,
+		})
+	}
+	cephfs := newProvisioner(cephclient.CephFS)
+	c.purges = func(ctx context.Context) { resumePurges(ctx, o, cephfs, shared.Storage().V1().StorageClasses()) }
+	c.rbd = newProvisionController(o, client, o.rbdProvisioners, newProvisioner(cephclient.RBD), shared, shared)
 	c.cephfs = newProvisionController(o, client, o.cephfsProvisioners, &provisioner.QuotaWarner{
-		Provisioner: provisioner.New(cephclient.CephFS, access, client, objects{client}, o.secretNamespace),
+		Provisioner: cephfs,
 		Nodes:       c.nodes,
 		Events:      recorder,
 	}, cephfsClaims, shared)
@@ -70,6 +82,24 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 	}, client, access, recorder, shared.Core().V1().PersistentVolumeClaims(), shared.Core().V1().PersistentVolumes(),
 		shared.Storage().V1().StorageClasses())
 	return c, err
+}
+
+// resumePurges looks once at what classes with directories have left to be purged.
+func resumePurges(ctx context.Context, o options, p *provisioner.Provisioner, classes storageinformers.StorageClassInformer) {
+	if !cache.WaitForCacheSync(ctx.Done(), classes.Informer().HasSynced) {
+		return
+	}
+	all, err := classes.Lister().List(labels.Everything())
+	if err != nil {
+		return // a lister's cache does not fail
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	for _, class := range all {
+		if slices.Contains(o.cephfsProvisioners, class.Provisioner) {
+			p.ResumePurge(ctx, class)
+		}
+	}
 }
 
 func newPool(o options) *goceph.Pool {
@@ -121,6 +151,7 @@ func (c *controllers) run(ctx context.Context, client kubernetes.Interface) {
 		factory.Start(ctx.Done())
 	}
 	go c.nodes.run(ctx)
+	go c.purges(ctx)
 	go c.rbd.Run(ctx) // the library's Run does not return
 	go c.cephfs.Run(ctx)
 	c.resizer.Run(ctx)
