@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	storagev1 "k8s.io/api/storage/v1"
 )
 
 // grant is one part of an identity's caps, and what it is needed for.
@@ -38,6 +40,8 @@ func TestEachCapIsNeeded(t *testing.T) {
 		change classChange
 		grants []grant
 	}{
+		{cephfsAdminID, (*scene).cephfsClass, func(class *storagev1.StorageClass) { class.Parameters["subvolumeGroup"] = "of-" + class.Name },
+			[]grant{{"mgr", `command "fs subvolumegroup create"`, "provision", ""}}},
 		{tenantAdminID, (*scene).tenantClass, nil, append(append(user("client.kubernetes-dynamic-user-"), subvolume...),
 			grant{"mds", "rwp", "grow", `mds 'allow rwp`})},
 		{cephfsAdminID, (*scene).cephfsClass, nil, append(subvolume,
