@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -52,9 +53,15 @@ func TestManyClaimsAtOnce(t *testing.T) {
 		}
 		return err
 	})
-	for _, claim := range claims {
-		s.traceless(ceph, claim)
-	}
+	s.eventuallyIn(t.Context(), toolInterval, patience, "Ceph has nothing of the claims", func(ctx context.Context) error {
+		traces, err := ceph.allTraces(ctx)
+		for _, claim := range claims {
+			for _, trace := range traces[volumeName(claim)] {
+				err = errors.Join(err, errors.New("it has "+trace))
+			}
+		}
+		return err
+	})
 	for _, claim := range claims {
 		if failed := s.told(claim, "ProvisioningFailed"); failed > 0 {
 			t.Errorf("claim %s: making its volume failed %d times", claim.Name, failed)
@@ -98,10 +105,13 @@ func (s *scene) all(what string, is func(*corev1.PersistentVolumeClaim, *corev1.
 // wantAllInCeph checks that each claim has exactly the image or subvolume of its name.
 func (s *scene) wantAllInCeph(ceph *cephCluster, claims []*corev1.PersistentVolumeClaim) {
 	s.t.Helper()
+	all, err := ceph.allTraces(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	for _, claim := range claims {
-		traces, err := ceph.traces(s.t.Context(), volumeName(claim))
-		if err != nil || len(traces) != 1 {
-			s.t.Errorf("for claim %s Ceph has %v (%v), want one volume", claim.Name, traces, err)
+		if traces := all[volumeName(claim)]; len(traces) != 1 {
+			s.t.Errorf("for claim %s Ceph has %v, want one volume", claim.Name, traces)
 		}
 	}
 	images, err := ceph.images(s.t.Context(), defaultPool)

@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,4 +41,50 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 	for _, claim := range waiting {
 		s.bound(claim)
 	}
+}
+
+// A mgr from before 16.2.8 knows no metadata of subvolumes: the mark is then an
+// attribute of the directory, if the identity may write there, and a claim is told if
+// it may not. Not parallel, like all tests that stop daemons.
+func TestManagerWithoutSubvolumeMetadata(t *testing.T) {
+	ceph := suite.ceph[1]
+	s := newScene(t)
+	withManager := func(modules string) {
+		ceph.runAtEnd(t, "ceph", "config", "set", "mgr", "mgr_module_path", modules)
+		if err := suite.cluster.Restart(context.Background(), ceph.Name+"/mgr"); err != nil {
+			t.Error(err)
+		}
+	}
+	withManager(olderModules(t))
+	t.Cleanup(func() { withManager(modulesOfMgr) })
+
+	refused := s.claim(s.cephfsClass(ceph), "1Gi")
+	s.event(refused, "ProvisioningFailed", "knows no `fs subvolume metadata set`", "mds 'allow rwp path=/volumes/kubernetes'", "16.2.8")
+	s.deleteClaim(refused)
+	claim, pv := s.made(s.tenantClass(ceph), "1Gi")
+	wantOwner(t, ceph.attribute(pv.Spec.CephFS.Path, "user."+ownerKey), claim)
+}
+
+const modulesOfMgr = "/usr/share/ceph/mgr"
+
+// olderModules are those of the mgr, with the command under another name.
+func olderModules(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(modulesOfMgr)); err != nil {
+		t.Fatal(err)
+	}
+	module := filepath.Join(dir, "volumes", "module.py")
+	code, err := os.ReadFile(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := bytes.Replace(code, []byte("fs subvolume metadata set"), []byte("fs subvolume later set"), 1)
+	if bytes.Equal(code, older) {
+		t.Fatalf("%s does not have the command", module)
+	}
+	if err := os.WriteFile(module, older, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

@@ -42,8 +42,17 @@ func mountCephFS(ctx context.Context, dir string, env []string, args ...string) 
 	return m, nil
 }
 
+// unmount tries again while the mount is busy: a program that another test starts has
+// our open files for an instant, between fork and exec.
 func (m *mount) unmount() error {
-	if err := syscall.Unmount(m.dir, 0); err != nil {
+	err := wait.PollUntilContextTimeout(context.Background(), pollInterval, patience, true, func(context.Context) (bool, error) {
+		err := syscall.Unmount(m.dir, 0)
+		if errors.Is(err, syscall.EBUSY) {
+			return false, nil
+		}
+		return true, err
+	})
+	if err != nil {
 		return fmt.Errorf("unmount %s: %w", m.dir, err)
 	}
 	_ = m.fuse.Wait()

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -158,6 +159,7 @@ func TestTenantsKeysAreRotatedAndMadeAnew(t *testing.T) {
 		if _, err := output(t.Context(), []string{"CEPH_CONF=", "KUBECONFIG="}, suite.binary, "rotate-key", "--kubeconfig="+suite.kubeconfig, pv.Name); err != nil {
 			t.Fatalf("%s lost: %v", lost, err)
 		}
+		ceph.wantNoClientLeft(t, tenantAdminID)
 		if s.keyIn(pv.Spec.CephFS.SecretRef) == before {
 			t.Errorf("%s lost: the key is the same", lost)
 		}
@@ -166,6 +168,25 @@ func TestTenantsKeysAreRotatedAndMadeAnew(t *testing.T) {
 		}
 		if _, err := s.asTenant(pv, "write", pv.Spec.CephFS.Path, "after", lost); err != nil {
 			t.Errorf("%s lost: the user can't write: %v", lost, err)
+		}
+	}
+}
+
+// wantNoClientLeft fails if a process has ended without ending its mounts: whoever needs
+// what such a client has cached, the mgr first of all, waits for a minute.
+func (c *cephCluster) wantNoClientLeft(t testing.TB, id string) {
+	t.Helper()
+	var sessions []struct {
+		Metadata map[string]any `json:"client_metadata"`
+	}
+	if err := c.read(t.Context(), &sessions, "ceph", "tell", "mds.*", "session", "ls"); err != nil {
+		t.Fatal(err)
+	}
+	for _, session := range sessions {
+		if pid := fmt.Sprint(session.Metadata["pid"]); session.Metadata["entity_id"] == id {
+			if _, err := os.Stat("/proc/" + pid); err != nil {
+				t.Errorf("process %s, client.%s, has left its mount behind", pid, id)
+			}
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -113,31 +112,28 @@ func (c *cephCluster) entries(path ...string) (names []string, err error) {
 
 // traces lists what a cluster has of a volume: image, trash entry, subvolume, directory.
 func (c *cephCluster) traces(ctx context.Context, name string) ([]string, error) {
-	images, err := c.images(ctx, defaultPool)
-	if err != nil {
-		return nil, err
-	}
-	trash, err := c.trash(ctx, defaultPool)
-	if err != nil {
-		return nil, err
-	}
-	subvolumes, err := c.subvolumes(defaultGroup)
-	if err != nil {
-		return nil, err
-	}
-	directories, err := c.entries(claimRoot)
-	if err != nil {
-		return nil, err
-	}
-	var traces []string
-	for what, names := range map[string][]string{
-		"image": images, "trash entry": trash, "subvolume": subvolumes, "directory": directories,
+	all, err := c.allTraces(ctx)
+	return all[name], err
+}
+
+// allTraces lists it for all volumes, by their names.
+func (c *cephCluster) allTraces(ctx context.Context) (map[string][]string, error) {
+	all := map[string][]string{}
+	for what, list := range map[string]func() ([]string, error){
+		"image":       func() ([]string, error) { return c.images(ctx, defaultPool) },
+		"trash entry": func() ([]string, error) { return c.trash(ctx, defaultPool) },
+		"subvolume":   func() ([]string, error) { return c.subvolumes(defaultGroup) },
+		"directory":   func() ([]string, error) { return c.entries(claimRoot) },
 	} {
-		if slices.Contains(names, name) {
-			traces = append(traces, what+" "+name)
+		names, err := list()
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			all[name] = append(all[name], what+" "+name)
 		}
 	}
-	return traces, nil
+	return all, nil
 }
 
 // wantNoTrace fails if anything has been made for a claim.

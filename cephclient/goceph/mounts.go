@@ -15,7 +15,7 @@ const (
 	// mountIdleAfter is short because a client that is killed while it has a
 	// directory in its cache keeps others from it until the MDS gives it up, a
 	// minute later. Mounting takes 12 ms.
-	mountIdleAfter = 5 * time.Second
+	mountIdleAfter = time.Second
 	// deniedFor is how long a mount that the identity's caps do not allow is not
 	// tried again where there is another way: each try is a line in the cluster's log.
 	deniedFor = 10 * time.Minute

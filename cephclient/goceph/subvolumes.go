@@ -115,9 +115,16 @@ func (s subvolumes) Mark(ctx context.Context, volume cephclient.Volume, owner ce
 	}
 	_, otherwise := direct(s.session, volume, func(d directories) (none, error) { return none{}, d.Mark(ctx, volume, owner) })
 	if errors.Is(otherwise, errIndirect) {
-		return err
+		return s.unmarkable(volume)
 	}
 	return otherwise
+}
+
+func (s subvolumes) unmarkable(volume cephclient.Volume) error {
+	at, _ := placeOf(volume)
+	e := cephclient.NewError(cephclient.ErrUnsupported, "mark "+volume.String(), "the mgr knows no `fs subvolume metadata set`", false)
+	e.Remedy = "give client." + s.session.credentials.ID + " the cap " + needsToWrite(at) + ", so that the mark can be an attribute, or upgrade Ceph to 16.2.8 or later"
+	return e
 }
 
 func (s subvolumes) setMetadata(ctx context.Context, volume cephclient.Volume, key, value string) error {

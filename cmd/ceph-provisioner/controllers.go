@@ -155,7 +155,12 @@ func (c *controllers) run(ctx context.Context, client kubernetes.Interface) {
 	go c.rbd.Run(ctx) // the library's Run does not return
 	go c.cephfs.Run(ctx)
 	c.resizer.Run(ctx)
+	closePool(ctx, c.ceph)
+}
+
+// closePool ends what is connected to Ceph, also when the context has ended.
+func closePool(ctx context.Context, ceph *goceph.Pool) {
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	c.ceph.Close(ending)
+	ceph.Close(ending)
 }

@@ -35,7 +35,9 @@ func rotateKeys(args []string) error {
 	if err != nil {
 		return err
 	}
-	p := provisioner.New(provisioner.Options{Kind: cephclient.CephFS, Access: newAccess(client, newPool(o)), Client: client, Secrets: objects{client}})
+	ceph := newPool(o)
+	defer closePool(ctx, ceph)
+	p := provisioner.New(provisioner.Options{Kind: cephclient.CephFS, Access: newAccess(client, ceph), Client: client, Secrets: objects{client}})
 	var errs []error
 	for _, volume := range volumes {
 		if err := rotateKey(ctx, o, client, p, volume); err != nil {

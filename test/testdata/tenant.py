@@ -34,6 +34,13 @@ def main():
                 ioctx.remove_object("probe")
         return
     fs = mounted(where)
+    try:
+        use(fs, action, rest)
+    finally:
+        fs.shutdown()  # or the MDS would make others wait for this client for a minute
+
+
+def use(fs, action, rest):
     if action == "list":
         with fs.opendir(b"/") as directory:
             while entry := fs.readdir(directory):
@@ -46,7 +53,6 @@ def main():
         fs.close(file)
     elif action == "quota":
         fs.setxattr(b"/", "ceph.quota.max_bytes", rest[0].encode(), 0)
-    fs.shutdown()
 
 
 main()
