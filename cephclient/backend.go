@@ -44,6 +44,7 @@ type Info struct {
 	// CephFS only: where the volume's data is in RADOS.
 	DataPool  string
 	Namespace string // empty unless the volume has one for itself
+	Owner     string // as it stands on a directory; empty for all else
 	// OtherFileSystems says that the cluster has more than this volume's, and
 	// NotDefaultFileSystem that nodes which name none mount another one.
 	OtherFileSystems     bool

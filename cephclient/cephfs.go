@@ -89,6 +89,9 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 		}
 	}
 	info := describe(volume, found)
+	if err := mayBeFirstQuota(volume, found, sizeBytes); err != nil {
+		return Info{}, err
+	}
 	if absent || found.QuotaBytes == Unlimited {
 		if info, err = b.create(ctx, volume, sizeBytes, options); err != nil && absent {
 			return Info{}, b.takeBack(ctx, volume, err)
@@ -96,7 +99,23 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 			return Info{}, err
 		}
 	}
-	return home.addTo(info), afterWrite(b.store(volume).Mark(ctx, info.Volume, options.Owner))
+	err = afterWrite(b.store(volume).Mark(ctx, info.Volume, options.Owner))
+	if err != nil && absent {
+		err = b.takeBack(ctx, volume, err)
+	}
+	return home.addTo(info), err
+}
+
+// mayBeFirstQuota refuses a quota below what a volume without one holds already.
+func mayBeFirstQuota(volume Volume, found CephFSInfo, sizeBytes int64) error {
+	if found.QuotaBytes != Unlimited || found.UsedBytes <= sizeBytes {
+		return nil
+	}
+	return &Error{
+		Cause: ErrWouldShrink, Op: "set the first quota of " + volume.String(),
+		Detail: fmt.Sprintf("it has none, and holds %d bytes, more than the %d asked for", found.UsedBytes, sizeBytes),
+		Remedy: "ask for at least what it holds",
+	}
 }
 
 // create makes the volume, or what of it is missing.
@@ -119,12 +138,8 @@ func (b cephfsBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64)
 	if before.QuotaBytes != Unlimited && before.QuotaBytes >= sizeBytes {
 		return describe(volume, before), nil
 	}
-	if before.QuotaBytes == Unlimited && before.UsedBytes > sizeBytes {
-		return Info{}, &Error{
-			Cause: ErrWouldShrink, Op: "set the first quota of " + volume.String(),
-			Detail: fmt.Sprintf("it has none, and holds %d bytes, more than the %d asked for", before.UsedBytes, sizeBytes),
-			Remedy: "ask for at least what it holds",
-		}
+	if err := mayBeFirstQuota(volume, before, sizeBytes); err != nil {
+		return Info{}, err
 	}
 	if err := b.store(volume).SetQuota(ctx, volume, sizeBytes); err != nil {
 		return Info{}, err
@@ -155,7 +170,9 @@ func (b cephfsBackend) Stat(ctx context.Context, volume Volume) (Info, error) {
 
 func describe(volume Volume, found CephFSInfo) Info {
 	volume.Path = found.Path
-	return Info{Volume: volume, SizeBytes: found.QuotaBytes, DataPool: found.DataPool, Namespace: found.Namespace}
+	return Info{
+		Volume: volume, SizeBytes: found.QuotaBytes, DataPool: found.DataPool, Namespace: found.Namespace, Owner: found.Owner,
+	}
 }
 
 // readBack holds the promise that the quota is exactly what was asked for.

@@ -108,6 +108,7 @@ func TestCephFSEnsure(t *testing.T) {
 		"exists larger: no resize":        {fileSystems: []string{"a"}, present: quota(2 * gib), want: 2 * gib, calls: "[]"},
 		"half made, without quota":        {fileSystems: []string{"a"}, present: quota(cephclient.Unlimited), want: gib + 7, calls: "[create in a]"},
 		"a data pool of the file system":  {fileSystems: []string{"a"}, dataPool: "a.data", want: gib + 7, calls: "[create in a]"},
+		"no quota, and more in it":        {fileSystems: []string{"a"}, present: &cephclient.CephFSInfo{UsedBytes: 2 * gib}, calls: "[]", cause: cephclient.ErrWouldShrink, says: "ask for at least what it holds"},
 		"no file system":                  {cause: cephclient.ErrNoSuchPlace, says: "ceph fs volume create", calls: "[]"},
 		"several file systems, none said": {fileSystems: []string{"a", "b"}, cause: cephclient.ErrNoSuchPlace, says: "fsName", calls: "[]"},
 		"file system does not exist":      {fileSystems: []string{"a"}, fsName: "c", cause: cephclient.ErrNoSuchPlace, says: `"c"`, calls: "[]"},
@@ -137,8 +138,13 @@ func TestCephFSEnsureFailsUntilTheSubvolumeSaysWhoseItIs(t *testing.T) {
 	store := newSubvolumeStore("a")
 	store.markErr = cephclient.NewError(cephclient.ErrDenied, "mark", "", true)
 	_, err := cephclient.NewCephFS(store, store, store).Ensure(context.Background(), subvolume("a"), gib, cephclient.CreateOptions{})
-	if !errors.Is(err, cephclient.ErrDenied) || !cephclient.MayBeHalfDone(err) {
-		t.Errorf("a subvolume without mark counts as done, or as nothing: %v", err)
+	if !errors.Is(err, cephclient.ErrDenied) || cephclient.MayBeHalfDone(err) || len(store.subvolumes) > 0 {
+		t.Errorf("left %v: %v", store.subvolumes, err)
+	}
+	mustSay(t, err, "removed again")
+	store.subvolumes["x"] = cephclient.CephFSInfo{QuotaBytes: gib}
+	if _, err = cephclient.NewCephFS(store, store, store).Ensure(context.Background(), subvolume("a"), gib, cephclient.CreateOptions{}); !cephclient.MayBeHalfDone(err) || len(store.subvolumes) != 1 {
+		t.Errorf("one that was there before: left %v: %v", store.subvolumes, err)
 	}
 }
 

@@ -33,7 +33,7 @@ func taken(volume Volume, found CephFSInfo, claim Owner, detail string) error {
 	return refusal
 }
 
-// takeBack removes a volume that was absent before and can't have a quota, so that
+// takeBack removes a volume that was absent before and can't be completed, so that
 // nothing is left of it.
 func (b cephfsBackend) takeBack(ctx context.Context, volume Volume, failure error) error {
 	var e *Error
@@ -42,9 +42,9 @@ func (b cephfsBackend) takeBack(ctx context.Context, volume Volume, failure erro
 	}
 	told := *e
 	switch e.Cause {
-	case ErrUnsupported, ErrQuotaMismatch:
+	case ErrQuotaMismatch:
 		told.Remedy = "use releases of Ceph, in the cluster and here, that know CephFS quotas (Mimic or later)"
-	case ErrDenied:
+	case ErrDenied, ErrUnsupported:
 	default:
 		return failure
 	}

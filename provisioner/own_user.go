@@ -68,6 +68,9 @@ func (p *Provisioner) RotateKey(ctx context.Context, pv *corev1.PersistentVolume
 	if !own {
 		return fmt.Errorf("PersistentVolume %s has no user of its own: it is mounted with an identity that others share", pv.Name)
 	}
+	if user.Unmarked {
+		return fmt.Errorf("PersistentVolume %s was made by ceph.com/cephfs: its secret does not say whose it is, so its key can't be rotated", pv.Name)
+	}
 	owner, err := p.here.owner(ctx, pv)
 	if err != nil {
 		return err
@@ -101,7 +104,7 @@ func notOursError(ref pvspec.SecretRef) error {
 // explain adds what to do to the API server's refusal.
 func explain(verb string, ref pvspec.SecretRef, err error) error {
 	if apierrors.IsForbidden(err) {
-		return fmt.Errorf("secret %s: the service account may not %s it: grant that there (docs/ceph-identities.md), or name another namespace with userSecretNamespace or --secret-namespace", ref, verb)
+		return fmt.Errorf("secret %s: the API server does not let the service account %s it (%w): grant that there (docs/ceph-identities.md) or raise the namespace's quota, or name another namespace with userSecretNamespace or --secret-namespace", ref, verb, err)
 	}
 	if apierrors.IsNotFound(err) && verb == "create" {
 		return fmt.Errorf("secret %s can't be made: create the namespace %s", ref, ref.Namespace)

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	k8sfake "k8s.io/client-go/kubernetes/fake"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
@@ -78,10 +79,11 @@ type tenants struct {
 	backend *fake.Backend
 	users   *fake.Users
 	secrets *secrets
+	api     *k8sfake.Clientset // of the last provisioner
 }
 
 func newTenants() *tenants {
-	return &tenants{&fake.Backend{}, &fake.Users{}, &secrets{byRef: map[string]*corev1.Secret{}}}
+	return &tenants{backend: &fake.Backend{}, users: &fake.Users{}, secrets: &secrets{byRef: map[string]*corev1.Secret{}}}
 }
 
 func (w *tenants) provisioner(namespace string, volumes ...*corev1.PersistentVolume) *provisioner.Provisioner {
@@ -91,8 +93,9 @@ func (w *tenants) provisioner(namespace string, volumes ...*corev1.PersistentVol
 		objects = append(objects, pv)
 		_ = known.Add(pv)
 	}
+	w.api = cluster(objects...)
 	return provisioner.New(provisioner.Options{
-		Kind: cephclient.CephFS, Access: access{backend: w.backend, users: w.users}, Client: cluster(objects...),
+		Kind: cephclient.CephFS, Access: access{backend: w.backend, users: w.users}, Client: w.api,
 		Volumes: corelisters.NewPersistentVolumeLister(known), Secrets: w.secrets, SecretNamespace: namespace,
 	})
 }
@@ -217,7 +220,7 @@ func TestProvisionGoesOnUntilTheSecretIsThere(t *testing.T) {
 	w := newTenants()
 	w.secrets.forbids = "create"
 	_, state, err := w.provision("keys")
-	if state != controller.ProvisioningInBackground || err == nil || !strings.Contains(err.Error(), "may not create") {
+	if state != controller.ProvisioningInBackground || err == nil || !strings.Contains(err.Error(), "does not let the service account create it") {
 		t.Errorf("state %s, %v", state, err)
 	}
 	w.secrets.forbids = ""
@@ -351,6 +354,8 @@ func TestDeleteKeepsADirectoryThatAnotherVolumeHas(t *testing.T) {
 		"a folder in it":             {other: at("/pvc-volumes/ns/data/folder", "10.0.0.1")},
 		"a directory of a like name": {other: at("/pvc-volumes/ns/data2", "10.0.0.1"), deletes: true},
 		"another cluster's":          {other: at("/pvc-volumes/ns/data", "10.9.9.9"), deletes: true},
+		"a monitor with its port":    {other: at("/pvc-volumes/ns/data", "10.0.0.1:6789")},
+		"a monitor of another port":  {other: at("/pvc-volumes/ns/data", "10.0.0.1:6790"), deletes: true},
 		"an image":                   {other: &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-2", UID: "2"}}, deletes: true},
 	} {
 		t.Run(state, func(t *testing.T) {
@@ -359,6 +364,47 @@ func TestDeleteKeepsADirectoryThatAnotherVolumeHas(t *testing.T) {
 			err := w.delete(old("pvc-1", nil), c.other)
 			if deleted := len(w.backend.Sizes()) == 0; deleted != c.deletes || (err == nil) != c.deletes {
 				t.Errorf("deleted %t, %v", deleted, err)
+			}
+		})
+	}
+}
+
+// Directories whose names are chosen may have become another claim's.
+func TestDeleteGoesByTheMarkOfADirectory(t *testing.T) {
+	mark := func(installation, volume string) string {
+		return cephclient.Owner{Installation: installation, ClaimUID: "7", PersistentVolume: volume}.String()
+	}
+	elsewhere := old("pvc-elsewhere", func(pv *corev1.PersistentVolume) { pv.Spec.CephFS.Path = "/pvc-volumes/ns/elsewhere" })
+	later := old("pvc-later", nil) // too late for the informer
+	for state, c := range map[string]struct {
+		mark          string
+		deletes, done bool
+	}{
+		"its own":                            {mark: mark("this-cluster", "pvc-1"), deletes: true, done: true},
+		"none":                               {deletes: true, done: true},
+		"of a volume that came later":        {mark: mark("this-cluster", "pvc-later"), done: true},
+		"of a volume that is not there":      {mark: mark("this-cluster", "pvc-gone")},
+		"of a volume that lies elsewhere":    {mark: mark("this-cluster", "pvc-elsewhere")},
+		"of another cluster's":               {mark: mark("another", "pvc-1")},
+		"of another cluster's, like named":   {mark: mark("another", "pvc-later")},
+		"a text that a tenant has put there": {mark: "mine", deletes: true, done: true},
+	} {
+		t.Run(state, func(t *testing.T) {
+			w := newTenants()
+			w.backend.Put("data", 1)
+			w.backend.Owner = c.mark
+			if _, err := w.users.Ensure(t.Context(), "k8s.ns.data", cephclient.Info{Volume: cephclient.Volume{Path: "/pvc-volumes/ns/data"}}); err != nil {
+				t.Fatal(err)
+			}
+			pv := old("pvc-1", nil)
+			p := w.provisioner("keys", pv, elsewhere)
+			if err := w.api.Tracker().Add(later); err != nil {
+				t.Fatal(err)
+			}
+			err := p.Delete(t.Context(), pv)
+			deleted, revoked := len(w.backend.Sizes()) == 0, len(w.users.Paths()) == 0
+			if deleted != c.deletes || revoked != c.deletes || (err == nil) != c.done {
+				t.Errorf("deleted %t, user gone %t, %v", deleted, revoked, err)
 			}
 		})
 	}

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
 	k8sfake "k8s.io/client-go/kubernetes/fake"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
@@ -54,7 +53,7 @@ func (a access) Users(context.Context, cephclient.Cluster, pvspec.Identity) (cep
 
 func (a access) Locate(_ context.Context, pv *corev1.PersistentVolume) (cephclient.Cluster, pvspec.Source, error) {
 	source, err := pvspec.FromPersistentVolume(pv, nil)
-	return cephclient.Cluster{}, source, errors.Join(err, a.fail("Locate"))
+	return cephclient.Cluster{Monitors: source.Monitors}, source, errors.Join(err, a.fail("Locate"))
 }
 
 // rbd is the provisioner of images, which need no secrets.
@@ -81,7 +80,7 @@ func options() controller.ProvisionOptions {
 }
 
 // cluster is the API server of a cluster that can be told from others.
-func cluster(objects ...runtime.Object) kubernetes.Interface {
+func cluster(objects ...runtime.Object) *k8sfake.Clientset {
 	system := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system", UID: "this-cluster"}}
 	return k8sfake.NewSimpleClientset(append(objects, system)...)
 }

@@ -225,7 +225,7 @@ func TestVolumesOfCephComCephFSThatShareADirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.deleteClaim(claim)
-	s.event(pv, "VolumeFailedDelete", twin.Name, "kubectl delete pv")
+	s.event(pv, "VolumeFailedDelete", twin.Name, "kubectl delete pv "+pv.Name)
 	if _, err := os.Stat(filepath.Join(ceph.path(volume.path()), "data")); err != nil {
 		t.Error(err)
 	}

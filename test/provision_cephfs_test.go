@@ -9,7 +9,7 @@ import (
 )
 
 // extraDataPool is a second data pool of the file system.
-const extraDataPool = "e2e-cephfs-data"
+const extraDataPool = "cephfs.e2e.data"
 
 var addDataPoolOnce sync.Once
 

@@ -16,6 +16,9 @@ type Backend struct {
 	// what it returns.
 	Fault func(method string, volume cephclient.Volume) error
 
+	// Owner is what all volumes are marked with.
+	Owner string
+
 	mu    sync.Mutex
 	sizes map[string]int64
 }
@@ -111,7 +114,7 @@ func (b *Backend) apply(volume cephclient.Volume, effect func(size int64, found 
 		b.sizes = map[string]int64{}
 	}
 	b.sizes[volume.Name] = size
-	info := cephclient.Info{Volume: volume, SizeBytes: size}
+	info := cephclient.Info{Volume: volume, SizeBytes: size, Owner: b.Owner}
 	if volume.Kind == cephclient.CephFS {
 		info.Volume.Path = "/volumes/" + volume.Group + "/" + volume.Name
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ceph/go-ceph/rados"
@@ -15,11 +16,10 @@ import (
 type service string
 
 const (
-	monitor service = "monitor"
-	osd     service = "OSD"
-	manager service = "mgr"
-	// metadata is the MDS of any file system: one that hangs makes the others wait.
-	metadata service = "MDS"
+	monitor  service = "monitor"
+	osd      service = "OSD"
+	manager  service = "mgr"
+	metadata service = "MDS" // with the file system's name behind it: each has its own
 )
 
 // operation is one call: who is asked, and what may be concluded when it fails.
@@ -36,6 +36,8 @@ func change(verb string, volume fmt.Stringer, asks service) operation {
 	return operation{name: verb + " " + volume.String(), asks: asks, volume: volume.String()}
 }
 
+func (op operation) isMetadata() bool { return strings.HasPrefix(string(op.asks), string(metadata)) }
+
 func (op operation) mutating() bool { return op.volume != "" }
 
 // call runs f on a live connection to the session's cluster and returns by the
@@ -47,7 +49,8 @@ func call[T any](ctx context.Context, s *session, op operation, f func(*rados.Co
 // callOn is call on any sort of connection.
 func callOn[C, T any](ctx context.Context, s *session, op operation, on line[C], f func(C) (T, error)) (T, error) {
 	var none T
-	report, err := s.services[op.asks].breaker.Allow()
+	limits := s.limits(op.asks)
+	report, err := limits.breaker.Allow()
 	if err != nil {
 		return none, s.resting(op)
 	}
@@ -84,7 +87,7 @@ func run[C any](ctx context.Context, s *session, op operation, on line[C], f fun
 	if err != nil {
 		return outcome{err: err}
 	}
-	slots := s.services[op.asks].slots
+	slots := s.limits(op.asks).slots
 	select {
 	case slots <- struct{}{}:
 	case <-ctx.Done():
@@ -127,7 +130,9 @@ func (s *session) await(ctx context.Context, op operation, retire func(), finish
 		return outcome{err: cephclient.NewError(cephclient.ErrTimeout, op.name, "not done by the deadline", op.mutating())}
 	case <-overdue:
 		retire()
-		return outcome{err: unanswered(op), silent: true}
+		// An MDS may wait for another client of the file system: whether it answers at
+		// all is seen when the next call mounts anew.
+		return outcome{err: unanswered(op), silent: !op.isMetadata()}
 	}
 }
 

@@ -41,7 +41,7 @@ func (d directories) create(ctx context.Context, volume cephclient.Volume, quota
 		}
 		directory := attributes{mount, at.directory, op}
 		if err := directory.claim(options.Owner); err != nil {
-			return none{}, err
+			return none{}, begun(op, err)
 		}
 		if err := directory.layOut(volume, options); err != nil {
 			return none{}, begun(op, err)

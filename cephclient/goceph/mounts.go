@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strconv"
 	"time"
 
 	"github.com/ceph/go-ceph/cephfs"
@@ -31,7 +32,12 @@ func callMount[T any](ctx context.Context, s *session, op operation, volume ceph
 	}
 	op.needs = fmt.Sprintf("mds 'allow rwp path=%s'", at.root)
 	op.needs = needsToWrite(at)
+	op.asks = metadataOf(at)
 	return callOn(ctx, s, op, s.mountOf(at), func(mount *cephfs.MountInfo) (T, error) { return f(mount, at) })
+}
+
+func metadataOf(at place) service {
+	return metadata + " of file system " + service(strconv.Quote(at.fileSystem))
 }
 
 func needsToWrite(at place) string { return "mds 'allow rwp path=" + at.root + "'" }

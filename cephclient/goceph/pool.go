@@ -18,6 +18,9 @@ import (
 const (
 	// DefaultCallsPerService is more than librbd and the mgr gain from.
 	DefaultCallsPerService = 32
+	// callsOfManager keeps the mgr's module volumes busy, which works on one request at
+	// a time: of 300 removals, 16 at once, most were not answered within 30 s.
+	callsOfManager = 2
 	// idleAfter is how long an unused connection stays open. A connection holds
 	// some ten threads; opening one takes about 15 ms.
 	idleAfter = 5 * time.Minute
@@ -48,7 +51,7 @@ type Pool struct {
 	purges      purges
 
 	mu       sync.Mutex
-	clusters map[string]map[service]*limits
+	services map[limited]*limits
 	denied   map[string]time.Time // mounts that an identity's caps do not allow, and since when
 }
 
@@ -59,6 +62,12 @@ type identity [sha256.Size]byte
 
 func newIdentity(monitors string, credentials cephclient.Credentials) identity {
 	return sha256.Sum256(fmt.Appendf(nil, "%q %q %q", monitors, credentials.ID, credentials.Key.Reveal()))
+}
+
+// limited is one service of a cluster, which is known by its monitors.
+type limited struct {
+	monitors string
+	asks     service
 }
 
 // limits protect one service of a cluster, and our workers from it.
@@ -73,14 +82,15 @@ func NewPool(options Options) *Pool {
 		options:     options,
 		connections: newShared(idleAfter, (*rados.Conn).Shutdown),
 		mounts:      newShared(mountIdleAfter, unmount),
-		clusters:    map[string]map[service]*limits{},
+		services:    map[limited]*limits{},
 		denied:      map[string]time.Time{},
 	}
 }
 
-// Close ends what nobody uses, until the context ends. Mounts of CephFS that are
-// not ended make others wait for a minute.
+// Close stops purges, and ends what nobody uses, until the context ends. Mounts of
+// CephFS that are not ended make others wait for a minute.
 func (p *Pool) Close(ctx context.Context) {
+	p.purges.stop(ctx)
 	p.mounts.close(ctx)
 	p.connections.close(ctx)
 }
@@ -91,7 +101,7 @@ type session struct {
 	cluster     cephclient.Cluster
 	credentials cephclient.Credentials
 	identity    identity
-	services    map[service]*limits
+	monitors    string
 }
 
 // Backend implements [cephclient.Connector].
@@ -127,21 +137,33 @@ func (p *Pool) connected(ctx context.Context, cluster cephclient.Cluster, creden
 }
 
 func (p *Pool) session(cluster cephclient.Cluster, credentials cephclient.Credentials) *session {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	monitors := strings.Join(cluster.Monitors, ",")
-	services, known := p.clusters[monitors]
-	if !known {
-		services = map[service]*limits{}
-		for _, each := range []service{monitor, osd, manager, metadata} {
-			services[each] = newLimits(each, p.options.CallsPerService)
-		}
-		p.clusters[monitors] = services
-	}
 	return &session{
-		pool: p, cluster: cluster, credentials: credentials,
-		identity: newIdentity(monitors, credentials), services: services,
+		pool: p, cluster: cluster, credentials: credentials, monitors: monitors,
+		identity: newIdentity(monitors, credentials),
 	}
+}
+
+// limits are shared by all sessions of a cluster.
+func (s *session) limits(asks service) *limits {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	key := limited{s.monitors, asks}
+	found, known := s.pool.services[key]
+	if !known {
+		found = newLimits(asks, callsOf(asks, s.pool.options.CallsPerService))
+		s.pool.services[key] = found
+	}
+	return found
+}
+
+// callsOf bounds the calls to a service. Of those to the mgr more would only wait there,
+// where waiting can't be told from hanging.
+func callsOf(asks service, calls int) int {
+	if asks == manager {
+		return min(calls, callsOfManager)
+	}
+	return calls
 }
 
 func newLimits(asks service, calls int) *limits {

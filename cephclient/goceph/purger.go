@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/ceph/go-ceph/cephfs"
 	"golang.org/x/sync/errgroup"
@@ -22,12 +23,16 @@ const (
 // no call follows, in a working directory that it has made sure of by its inode
 // number; and directories are moved to the top of the mount before they are
 // entered. That also makes trees of any depth flat.
-type purger struct{ mount *cephfs.MountInfo }
+type purger struct {
+	mount *cephfs.MountInfo
+	stop  *atomic.Bool
+}
 
 const top = "/"
 
 var (
 	errEnough   = errors.New("enough for one batch")
+	errStopped  = errors.New("the purge is stopped")
 	errReplaced = errors.New("something else has taken its place")
 )
 
@@ -41,13 +46,16 @@ func (p purger) purge() error {
 		}
 		removed := 0
 		for _, entry := range batch {
+			if p.stop.Load() {
+				return nil
+			}
 			if failure := p.remove(entry); failure != nil {
 				err = fmt.Errorf("%s: %w", entry.Name(), failure)
 				continue
 			}
 			removed++
 		}
-		if removed == 0 {
+		if removed == 0 && !p.stop.Load() {
 			return err
 		}
 	}
@@ -97,6 +105,9 @@ func (p purger) empty(entry *cephfs.DirEntry) error {
 	var workers errgroup.Group
 	workers.SetLimit(purgeTogether)
 	err = eachEntry(p.mount, ".", func(entry *cephfs.DirEntry) error {
+		if p.stop.Load() {
+			return errStopped
+		}
 		workers.Go(func() error { return unlessAbsent(p.clear(entry)) })
 		return nil
 	})

@@ -1,10 +1,12 @@
 package goceph
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ceph/go-ceph/cephfs"
 )
@@ -13,6 +15,9 @@ import (
 // cut short, or can't be done, is taken up at the next occasion: when the next
 // directory is removed there, or the root is mounted anew.
 type purges struct {
+	stopping atomic.Bool
+	under    sync.WaitGroup
+
 	mu      sync.Mutex
 	running map[string]bool   // true if it is to look once more
 	failed  map[string]string // the last failure that was told
@@ -29,8 +34,13 @@ func (p *purges) start(key string, purge func()) {
 	if p.running == nil {
 		p.running = map[string]bool{}
 	}
+	if p.stopping.Load() {
+		return
+	}
 	p.running[key] = false
+	p.under.Add(1)
 	go func() {
+		defer p.under.Done()
 		purge()
 		for p.again(key) {
 			purge()
@@ -38,10 +48,24 @@ func (p *purges) start(key string, purge func()) {
 	}()
 }
 
+// stop has all purges end after what they are just removing, and waits for that until
+// the context ends. None begins any more.
+func (p *purges) stop(ctx context.Context) {
+	p.mu.Lock()
+	p.stopping.Store(true)
+	p.mu.Unlock()
+	ended := make(chan struct{})
+	go func() { defer close(ended); p.under.Wait() }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+}
+
 func (p *purges) again(key string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	again := p.running[key]
+	again := p.running[key] && !p.stopping.Load()
 	if again {
 		p.running[key] = false
 	} else {
@@ -85,8 +109,8 @@ func (s *session) purge(aside place) error {
 	if err != nil {
 		return err
 	}
-	defer func() { go unmount(mount) }()
-	return purger{mount}.purge()
+	defer unmount(mount)
+	return purger{mount, &s.pool.purges.stopping}.purge()
 }
 
 // resumePurge starts a purge where an earlier process has left something.

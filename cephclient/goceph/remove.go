@@ -16,7 +16,8 @@ const (
 	// snapshots is libcephfs's name for the folder of a directory's snapshots.
 	snapshots = ".snap"
 	// deletingMode keeps pods that mount the root out of what is being deleted.
-	deletingMode = 0o700
+	deletingMode    = 0o700
+	longestFileName = 255
 	// longestName leaves room for an inode number in a name of 255 bytes.
 	longestName = 230
 )
@@ -25,7 +26,9 @@ const (
 // background. A directory with snapshots can't be removed: it is refused.
 func (d directories) Remove(ctx context.Context, volume cephclient.Volume) error {
 	op := change("delete", volume, metadata)
+	mounted := false
 	at, err := callMount(ctx, d.session, op, volume, func(mount *cephfs.MountInfo, at place) (place, error) {
+		mounted = true
 		err := remove(mount, op, at)
 		if err == nil || causeOf(err) == cephclient.ErrNotFound {
 			err = errors.Join(removeLegacyMeta(mount, volume), err)
@@ -33,10 +36,21 @@ func (d directories) Remove(ctx context.Context, volume cephclient.Volume) error
 		}
 		return at, err
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		d.session.startPurge(at)
+	case errors.Is(err, cephclient.ErrNotFound) && !mounted:
+		err = absentRoot(op, volume)
 	}
 	return err
+}
+
+// absentRoot says that nothing is known of a directory whose root is not there: it was
+// perhaps only renamed.
+func absentRoot(op operation, volume cephclient.Volume) error {
+	e := cephclient.NewError(cephclient.ErrNoSuchPlace, op.name, "there is no directory "+volume.Root, false)
+	e.Remedy = "bring it back, or delete the PersistentVolume by hand if it really is gone"
+	return e
 }
 
 func remove(mount *cephfs.MountInfo, op operation, at place) error {
@@ -53,10 +67,11 @@ func remove(mount *cephfs.MountInfo, op operation, at place) error {
 // removeLegacyMeta removes a file that ceph.com/cephfs, by way of Ceph's
 // ceph_volume_client, made for each volume beside its group.
 func removeLegacyMeta(mount *cephfs.MountInfo, volume cephclient.Volume) error {
-	if volume.Group == "" {
+	name := "_" + volume.Group + ":" + volume.Name + ".meta"
+	if volume.Group == "" || len(name) > longestFileName {
 		return nil
 	}
-	return unlessAbsent(mount.Unlink("_" + volume.Group + ":" + volume.Name + ".meta"))
+	return unlessAbsent(mount.Unlink(name))
 }
 
 // wantNoSnapshots does not count those of directories above, which are called
