@@ -13,6 +13,9 @@ import (
 type Users interface {
 	// Find reports whether there is a user of that name.
 	Find(ctx context.Context, id string) (found bool, err error)
+	// Path returns the path that the user of that name may write at, or ErrNotFound. It
+	// is empty for a user that has not exactly one.
+	Path(ctx context.Context, id string) (path string, err error)
 	// Ensure makes the user of a volume, or finds it, and returns its key. A user of
 	// that name with other caps is refused with ErrExists.
 	Ensure(ctx context.Context, id string, info Info) (Secret, error)
@@ -48,6 +51,25 @@ func (u users) Find(ctx context.Context, id string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+func (u users) Path(ctx context.Context, id string) (string, error) {
+	caps, err := u.store.Caps(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	var paths []string
+	for grant := range strings.SplitSeq(caps["mds"], ",") {
+		for word := range strings.FieldsSeq(grant) {
+			if path, isPath := strings.CutPrefix(word, "path="); isPath {
+				paths = append(paths, path)
+			}
+		}
+	}
+	if len(paths) != 1 {
+		return "", nil
+	}
+	return paths[0], nil
 }
 
 func (u users) Ensure(ctx context.Context, id string, info Info) (Secret, error) {

@@ -125,3 +125,22 @@ func TestUsersAreDeletedWithTheirVolume(t *testing.T) {
 		t.Errorf("an absent user: %v", err)
 	}
 }
+
+func TestUsersPath(t *testing.T) {
+	for state, c := range map[string]struct{ mds, want string }{
+		"ours":                    {"allow rw path=" + home, home},
+		"among several":           {"allow rw fsname=a path=" + home, home},
+		"of ceph.com/cephfs":      {"allow r,allow rw path=" + home, home},
+		"all of the file system":  {"allow rw", ""},
+		"two paths":               {"allow rw path=/a,allow rw path=/b", ""},
+		"nothing in file systems": {"", ""},
+	} {
+		users := cephclient.NewUsers(userStore{"x": {"mds": c.mds}})
+		if path, err := users.Path(context.Background(), "x"); err != nil || path != c.want {
+			t.Errorf("%s: the path is %q (%v), want %q", state, path, err, c.want)
+		}
+	}
+	if _, err := cephclient.NewUsers(userStore{}).Path(context.Background(), "x"); !errors.Is(err, cephclient.ErrNotFound) {
+		t.Errorf("a user that is not there: %v", err)
+	}
+}

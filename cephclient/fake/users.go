@@ -41,6 +41,18 @@ func (u *Users) Find(_ context.Context, id string) (bool, error) {
 	return found, nil
 }
 
+// Path implements [cephclient.Users].
+func (u *Users) Path(_ context.Context, id string) (string, error) {
+	if err := u.fault("Path", id); err != nil {
+		return "", err
+	}
+	path, found := u.Paths()[id]
+	if !found {
+		return "", cephclient.NewError(cephclient.ErrNotFound, "look for client."+id, "", false)
+	}
+	return path, nil
+}
+
 // Ensure implements [cephclient.Users]. A key tells by a number how many users have
 // been made.
 func (u *Users) Ensure(_ context.Context, id string, info cephclient.Info) (cephclient.Secret, error) {
