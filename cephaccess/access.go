@@ -94,6 +94,13 @@ func (a *Access) Users(ctx context.Context, cluster cephclient.Cluster, identity
 	})
 }
 
+// Inventory connects as identity.
+func (a *Access) Inventory(ctx context.Context, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Inventory, error) {
+	return connect(ctx, a, identity, func(credentials cephclient.Credentials) (cephclient.Inventory, error) {
+		return a.Connector.Inventory(ctx, cluster, credentials)
+	})
+}
+
 // connect opens something with the key in an identity's secret.
 func connect[T any](ctx context.Context, a *Access, identity pvspec.Identity, open func(cephclient.Credentials) (T, error)) (opened T, err error) {
 	secret, err := a.secret(ctx, identity.Secret)

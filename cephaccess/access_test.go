@@ -55,6 +55,10 @@ func (w *world) Users(context.Context, cephclient.Cluster, cephclient.Credential
 	return &fake.Users{}, nil
 }
 
+func (w *world) Inventory(context.Context, cephclient.Cluster, cephclient.Credentials) (cephclient.Inventory, error) {
+	return nil, nil
+}
+
 func (w *world) access() *cephaccess.Access {
 	return &cephaccess.Access{Secrets: w, Classes: w, Resolver: w, Connector: w}
 }

@@ -44,7 +44,7 @@ func (Secret) String() string { return redacted }
 // MarshalText prints "***", for encoders and structured logs.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// Connector hands out backends and users. Connections behind them are shared and pooled.
+// Connector hands out backends, users and inventories. Connections behind them are shared and pooled.
 type Connector interface {
 	// Backend returns the backend of one kind on one cluster under one identity.
 	// It connects if need be, until the context's deadline, and so reports
@@ -52,4 +52,6 @@ type Connector interface {
 	Backend(ctx context.Context, kind Kind, cluster Cluster, credentials Credentials) (Backend, error)
 	// Users returns the users of a cluster, seen by one identity; otherwise as Backend.
 	Users(ctx context.Context, cluster Cluster, credentials Credentials) (Users, error)
+	// Inventory returns what is in a cluster, seen by one identity; otherwise as Backend.
+	Inventory(ctx context.Context, cluster Cluster, credentials Credentials) (Inventory, error)
 }

@@ -19,6 +19,7 @@ const (
 	namespaceAttribute = "ceph.dir.layout.pool_namespace"
 	usedAttribute      = "ceph.dir.rbytes"
 	entriesAttribute   = "ceph.dir.entries"
+	changedAttribute   = "ceph.dir.rctime" // of the directory and all below
 	snapshotsAttribute = "ceph.dir.rsnaps" // of the directory and all below; since Octopus
 
 	// namespacePrefix is what the mgr gives the RADOS namespaces of subvolumes.

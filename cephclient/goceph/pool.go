@@ -87,6 +87,9 @@ func NewPool(options Options) *Pool {
 	}
 }
 
+// AwaitPurges waits until directories that were deleted are purged, or the context ends.
+func (p *Pool) AwaitPurges(ctx context.Context) { p.purges.await(ctx) }
+
 // Close stops purges, and ends what nobody uses, until the context ends. Mounts of
 // CephFS that are not ended make others wait for a minute.
 func (p *Pool) Close(ctx context.Context) {

@@ -54,6 +54,11 @@ func (p *purges) stop(ctx context.Context) {
 	p.mu.Lock()
 	p.stopping.Store(true)
 	p.mu.Unlock()
+	p.await(ctx)
+}
+
+// await waits until nothing is purged any more, or the context ends.
+func (p *purges) await(ctx context.Context) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); p.under.Wait() }()
 	select {
