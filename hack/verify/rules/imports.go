@@ -26,7 +26,8 @@ var rooms = map[string]struct {
 	"provisioner":          {uses: []string{"cephclient", "pvspec"}, k8s: true},
 	"resizer":              {uses: []string{"cephclient", "pvspec"}, k8s: true},
 	"cephaccess":           {uses: []string{"cephclient", "pvspec"}, k8s: true},
-	"cmd/ceph-provisioner": {uses: []string{"cephaccess", "cephclient", "cephclient/goceph", "pvspec", "provisioner", "resizer"}, k8s: true},
+	"audit":                {uses: []string{"cephclient", "pvspec"}, k8s: true},
+	"cmd/ceph-provisioner": {uses: []string{"audit", "cephaccess", "cephclient", "cephclient/goceph", "pvspec", "provisioner", "resizer"}, k8s: true},
 
 	"hack/localcluster":                  {},
 	"hack/localcluster/cmd/localcluster": {uses: []string{"hack/localcluster"}},
