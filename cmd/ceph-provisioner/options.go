@@ -59,14 +59,17 @@ const (
 )
 
 // parseOptions reads the command line, returns what is not a flag, and prints help
-// where it is asked for or needed.
-func parseOptions(args []string) (options, []string, error) {
+// where it is asked for or needed. Commands bind flags of their own.
+func parseOptions(args []string, binds ...func(*flag.FlagSet)) (options, []string, error) {
 	o := options{
 		rbdProvisioners:    nameList{defaultRBDProvisioner},
 		cephfsProvisioners: nameList{defaultCephFSProvisioner},
 	}
 	flags := flag.NewFlagSet("ceph-provisioner", flag.ContinueOnError)
 	o.bind(flags)
+	for _, bind := range binds {
+		bind(flags)
+	}
 	klog.InitFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return options{}, nil, err

@@ -13,8 +13,13 @@ import (
 
 // run is the whole life of the process.
 func run(args []string) error {
-	if len(args) > 0 && args[0] == rotateKeyCommand {
-		return rotateKeys(args[1:])
+	if len(args) > 0 {
+		switch args[0] {
+		case rotateKeyCommand:
+			return rotateKeys(args[1:])
+		case auditCommand:
+			return auditVolumes(args[1:])
+		}
 	}
 	o, rest, err := parseOptions(args)
 	switch {
@@ -23,7 +28,7 @@ func run(args []string) error {
 	case err != nil:
 		return err
 	case len(rest) > 0:
-		return fmt.Errorf("unexpected argument %q: there are only flags, and the command %s (see --help)", rest[0], rotateKeyCommand)
+		return fmt.Errorf("unexpected argument %q: there are only flags, and the commands %s and %s (see --help)", rest[0], auditCommand, rotateKeyCommand)
 	case o.version:
 		fmt.Println("ceph-provisioner", version)
 		return nil
