@@ -103,9 +103,9 @@ func (c *cephCluster) foreignImage(t testing.TB, installation string) (name stri
 }
 
 // What Kubernetes and Ceph do not agree on is told, by its kind; what is left over, and
-// no more, is deleted by the list of it.
+// no more, is deleted by the list of it. Not parallel: it looks at the classes of all tests,
+// some of which lead to clusters that do not answer.
 func TestAudit(t *testing.T) {
-	t.Parallel()
 	ceph := suite.ceph[0]
 	s := newScene(t)
 	images, tenants := s.rbdClass(ceph), s.tenantClass(ceph)
