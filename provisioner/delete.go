@@ -3,16 +3,12 @@ package provisioner
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
-	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/pvspec"
 )
 
@@ -70,66 +66,4 @@ func (p *Provisioner) stillReleased(ctx context.Context, pv *corev1.PersistentVo
 		return fmt.Errorf("look whether claim %s/%s is gone: %w", ref.Namespace, ref.Name, err)
 	}
 	return fmt.Errorf("PersistentVolume %s is Released, but its claim %s/%s is there: nothing is deleted as long as it is", pv.Name, ref.Namespace, ref.Name)
-}
-
-// mayRemove refuses to delete a directory that somebody else needs: names that are
-// chosen come again, and ceph.com/cephfs gave a claim that was made again the data of
-// the one before. gone says that our own directory is gone, and that what is there now
-// is that of a claim which came later, with its user and secret.
-func (p *Provisioner) mayRemove(ctx context.Context, cluster cephclient.Cluster, backend cephclient.Backend, pv *corev1.PersistentVolume, volume cephclient.Volume) (gone bool, err error) {
-	if !volume.IsDirectory() {
-		return false, nil
-	}
-	if err := p.alone(ctx, cluster, pv); err != nil {
-		return false, err
-	}
-	info, err := backend.Stat(ctx, volume)
-	owner, marked := cephclient.ParseOwner(info.Owner)
-	if err != nil || !marked {
-		return false, nil // Delete itself will say what is wrong
-	}
-	here, err := p.here.id(ctx)
-	if err != nil || owner.Installation == here && owner.PersistentVolume == pv.Name {
-		return false, err
-	}
-	if owner.Installation == here && p.liesAt(ctx, owner.PersistentVolume, volume.Path) {
-		return true, nil
-	}
-	return false, fmt.Errorf("%s is marked as that of PersistentVolume %s of installation %s, so it is not deleted: if nobody needs it, remove the mark in a mount of the file system (setfattr -x user.%s %s); to keep it, delete this PersistentVolume by hand (kubectl delete pv)",
-		volume, owner.PersistentVolume, owner.Installation, cephclient.OwnerKey, volume.Path)
-}
-
-// liesAt holds a mark, which pods can write, against what they can't.
-func (p *Provisioner) liesAt(ctx context.Context, volume, path string) bool {
-	pv, err := p.client.CoreV1().PersistentVolumes().Get(ctx, volume, metav1.GetOptions{})
-	return err == nil && pv.Spec.CephFS != nil && pv.Spec.CephFS.Path == path
-}
-
-// alone refuses a directory that another PersistentVolume lies in as well.
-func (p *Provisioner) alone(ctx context.Context, cluster cephclient.Cluster, pv *corev1.PersistentVolume) error {
-	volumes, err := p.volumes.List(labels.Everything())
-	if err != nil {
-		return err
-	}
-	home := pv.Spec.CephFS.Path + "/"
-	for _, other := range volumes {
-		source := other.Spec.CephFS
-		if other.UID != pv.UID && source != nil && strings.HasPrefix(source.Path+"/", home) && p.mayBeIn(ctx, cluster, source.Monitors) {
-			return fmt.Errorf("PersistentVolume %s lies in the same directory %s, so nothing is deleted as long as both are there: to keep the data, delete this PersistentVolume by hand (kubectl delete pv %s)", other.Name, pv.Spec.CephFS.Path, pv.Name)
-		}
-	}
-	return nil
-}
-
-// mayBeIn reports whether monitors, as an old volume has them from its class, may be
-// those of a cluster: one that is the same suffices, and not to know is no proof.
-func (p *Provisioner) mayBeIn(ctx context.Context, cluster cephclient.Cluster, monitors []string) bool {
-	parsed, err := pvspec.ParseMonitors(strings.Join(monitors, ","))
-	if err != nil {
-		return true
-	}
-	other, err := p.access.Cluster(ctx, parsed)
-	return err != nil || slices.ContainsFunc(other.Monitors, func(monitor string) bool {
-		return slices.Contains(cluster.Monitors, monitor)
-	})
 }
