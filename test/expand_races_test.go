@@ -139,7 +139,9 @@ func TestExpandLeavesOthersAlone(t *testing.T) {
 		if _, err := suite.client.CoreV1().PersistentVolumes().Create(t.Context(), static, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		claim, _ := s.made(class, "1Gi", named("theirs"))
+		// Without the volume's name it would be provisioned for, if kube-controller-manager
+		// hears of the claim before it hears of the volume.
+		claim, _ := s.made(class, "1Gi", named("theirs"), func(claim *corev1.PersistentVolumeClaim) { claim.Spec.VolumeName = static.Name })
 		s.request(claim, "2Gi")
 		s.othersGrow(class)
 		now, err := getClaim(t.Context(), claim)
