@@ -22,17 +22,17 @@ func (p *Provisioner) mayRemove(ctx context.Context, cluster cephclient.Cluster,
 	if !volume.IsDirectory() {
 		return false, nil
 	}
-	if err := p.alone(ctx, cluster, pv); err != nil {
-		return false, err
-	}
 	info, err := backend.Stat(ctx, volume)
 	owner, marked := cephclient.ParseOwner(info.Owner)
 	if err != nil || !marked {
-		return false, nil // Delete itself will say what is wrong
+		return false, p.alone(ctx, cluster, pv) // Delete itself will say what is wrong
 	}
 	here, err := p.here.id(ctx)
-	if err != nil || owner.Installation == here && owner.PersistentVolume == pv.Name {
+	if err != nil {
 		return false, err
+	}
+	if owner.Installation == here && owner.PersistentVolume == pv.Name {
+		return false, p.alone(ctx, cluster, pv)
 	}
 	if owner.Installation == here && p.liesAt(ctx, owner.PersistentVolume, volume.Path) {
 		return true, nil

@@ -85,14 +85,16 @@ func TestDeleteGoesByTheMarkOfADirectory(t *testing.T) {
 		return cephclient.Owner{Installation: installation, ClaimUID: "7", PersistentVolume: volume}.String()
 	}
 	elsewhere := old("pvc-elsewhere", func(pv *corev1.PersistentVolume) { pv.Spec.CephFS.Path = "/pvc-volumes/ns/elsewhere" })
-	later := old("pvc-later", nil) // too late for the informer
+	later := old("pvc-later", nil)
 	for state, c := range map[string]struct {
 		mark          string
 		deletes, done bool
+		informed      bool // the informer knows the later volume
 	}{
 		"its own":                            {mark: mark("this-cluster", "pvc-1"), deletes: true, done: true},
 		"none":                               {deletes: true, done: true},
 		"of a volume that came later":        {mark: mark("this-cluster", "pvc-later"), done: true},
+		"of a volume that came later, known": {mark: mark("this-cluster", "pvc-later"), done: true, informed: true},
 		"of a volume that is not there":      {mark: mark("this-cluster", "pvc-gone")},
 		"of a volume that lies elsewhere":    {mark: mark("this-cluster", "pvc-elsewhere")},
 		"of another cluster's":               {mark: mark("another", "pvc-1")},
@@ -108,7 +110,9 @@ func TestDeleteGoesByTheMarkOfADirectory(t *testing.T) {
 			}
 			pv := old("pvc-1", nil)
 			p := w.provisioner("keys", pv, elsewhere)
-			if err := w.api.Tracker().Add(later); err != nil {
+			if c.informed {
+				p = w.provisioner("keys", pv, elsewhere, later)
+			} else if err := w.api.Tracker().Add(later); err != nil {
 				t.Fatal(err)
 			}
 			err := p.Delete(t.Context(), pv)

@@ -24,13 +24,22 @@ func (i *installation) id(ctx context.Context) (string, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.uid == "" {
-		namespace, err := i.client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+		uid, err := Installation(ctx, i.client)
 		if err != nil {
-			return "", fmt.Errorf("read the UID of namespace %s, which marks this cluster's volumes: %w", metav1.NamespaceSystem, err)
+			return "", err
 		}
-		i.uid = string(namespace.UID)
+		i.uid = uid
 	}
 	return i.uid, nil
+}
+
+// Installation is what volumes of a Kubernetes cluster are marked with.
+func Installation(ctx context.Context, client kubernetes.Interface) (string, error) {
+	namespace, err := client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("read the UID of namespace %s, which marks this cluster's volumes: %w", metav1.NamespaceSystem, err)
+	}
+	return string(namespace.UID), nil
 }
 
 // ownerFor is what is written onto the volume of a claim.

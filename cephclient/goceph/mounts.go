@@ -30,7 +30,6 @@ func callMount[T any](ctx context.Context, s *session, op operation, volume ceph
 		var none T
 		return none, cephclient.NewError(cephclient.ErrInvalid, op.name, "its names make up no path below its root", false)
 	}
-	op.needs = fmt.Sprintf("mds 'allow rwp path=%s'", at.root)
 	op.needs = needsToWrite(at)
 	op.asks = metadataOf(at)
 	return callOn(ctx, s, op, s.mountOf(at), func(mount *cephfs.MountInfo) (T, error) { return f(mount, at) })

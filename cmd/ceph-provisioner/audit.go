@@ -11,12 +11,12 @@ import (
 	"syscall"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"ceph.example/ceph-provisioner/audit"
 	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/cephclient/goceph"
+	"ceph.example/ceph-provisioner/provisioner"
 )
 
 const (
@@ -75,7 +75,7 @@ func auditVolumes(args []string) error {
 	}
 	ceph := newPool(o)
 	defer closePool(ctx, ceph)
-	installation, err := installationOf(ctx, client)
+	installation, err := provisioner.Installation(ctx, client)
 	if err != nil {
 		return err
 	}
@@ -100,14 +100,6 @@ func newAuditOptions(o options, client kubernetes.Interface, ceph *goceph.Pool, 
 		Access: newAccess(client, ceph), Kubernetes: audit.NewKubernetes(client), Secrets: objects{client},
 		Installation: installation, Provisioners: provisioners, SecretNamespace: o.secretNamespace, Timeout: o.timeout,
 	}
-}
-
-func installationOf(ctx context.Context, client kubernetes.Interface) (string, error) {
-	namespace, err := client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
-	if err != nil {
-		return "", fmt.Errorf("read the UID of namespace %s, which marks this cluster's volumes: %w", metav1.NamespaceSystem, err)
-	}
-	return string(namespace.UID), nil
 }
 
 func report(ctx context.Context, work *audit.Audit, output string) error {
