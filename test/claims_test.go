@@ -48,7 +48,7 @@ func waitForFirstConsumer(class *storagev1.StorageClass) {
 // rbdClass makes a class of the shape of manifests/examples/rbd/class.yaml.
 func (s *scene) rbdClass(ceph *cephCluster, changes ...classChange) string {
 	s.t.Helper()
-	return s.class(rbdProvisioner, map[string]string{
+	return s.class(s.rbd, map[string]string{
 		"monitors":             ceph.Monitors,
 		"adminId":              rbdAdminID,
 		"adminSecretName":      rbdAdminSecret,
@@ -63,7 +63,7 @@ func (s *scene) rbdClass(ceph *cephCluster, changes ...classChange) string {
 // each volume has a user of its own.
 func (s *scene) tenantClass(ceph *cephCluster, changes ...classChange) string {
 	s.t.Helper()
-	return s.class(cephfsProvisioner, map[string]string{
+	return s.class(s.cephfs, map[string]string{
 		"monitors":             ceph.Monitors,
 		"adminId":              tenantAdminID,
 		"adminSecretName":      tenantAdminName,
@@ -74,7 +74,7 @@ func (s *scene) tenantClass(ceph *cephCluster, changes ...classChange) string {
 // directoryClass makes one whose volumes are plain directories with a user each.
 func (s *scene) directoryClass(ceph *cephCluster, changes ...classChange) string {
 	s.t.Helper()
-	return s.class(cephfsProvisioner, map[string]string{
+	return s.class(s.cephfs, map[string]string{
 		"monitors":             ceph.Monitors,
 		"adminId":              dirAdminID,
 		"adminSecretName":      dirAdminName,
@@ -87,7 +87,7 @@ func (s *scene) directoryClass(ceph *cephCluster, changes ...classChange) string
 // cephfsClass makes one whose volumes share a user.
 func (s *scene) cephfsClass(ceph *cephCluster, changes ...classChange) string {
 	s.t.Helper()
-	return s.class(cephfsProvisioner, map[string]string{
+	return s.class(s.cephfs, map[string]string{
 		"monitors":             ceph.Monitors,
 		"adminId":              cephfsAdminID,
 		"adminSecretName":      cephfsAdminName,

@@ -74,36 +74,39 @@ func (e *environment) buildController(ctx context.Context) error {
 	return nil
 }
 
-// startController returns when the process is ready, be it leader or standby.
-func (e *environment) startController(ctx context.Context) (*controller, error) {
+// startController returns when the process is ready, be it leader or standby. Further
+// arguments override the usual ones.
+func (e *environment) startController(ctx context.Context, args ...string) (*controller, error) {
 	endpoint, err := freeEndpoint()
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(e.dir, fmt.Sprintf("controller-%d.log", len(e.controllers))))
+	log, err := os.CreateTemp(e.dir, "controller-*.log")
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
 	c := &controller{endpoint: endpoint, log: log.Name(), exited: make(chan struct{})}
 	// No CEPH_CONF and no KUBECONFIG: flags are all that it may know.
-	c.cmd = child([]string{"CEPH_CONF=", "KUBECONFIG="}, e.binary,
-		"--kubeconfig="+e.kubeconfig,
+	c.cmd = child([]string{"CEPH_CONF=", "KUBECONFIG="}, e.binary, append([]string{
+		"--kubeconfig=" + e.kubeconfig,
 		"--leader-election",
-		"--leader-election-namespace="+systemNamespace,
-		"--http-endpoint="+endpoint,
-		"--secret-namespace="+volumeSecrets,
-		"--cephfs-provisioner-name="+cephfsProvisioner+","+legacyProvisioner,
+		"--leader-election-namespace=" + systemNamespace,
+		"--http-endpoint=" + endpoint,
+		"--secret-namespace=" + volumeSecrets,
+		"--cephfs-provisioner-name=" + cephfsProvisioner + "," + legacyProvisioner,
 		"--v=10",
 		"--retry-interval-max=5s", // so that a test which repairs something need not wait long
 		"--timeout=20s",
-	)
+	}, args...)...)
 	c.cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // it would wait for the API server, which dies as well
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
+	e.mu.Lock()
 	e.controllers = append(e.controllers, c)
+	e.mu.Unlock()
 	go func() {
 		c.err = c.cmd.Wait()
 		close(c.exited)

@@ -28,9 +28,11 @@ const (
 // scene is one test's own part of the cluster: a namespace, and StorageClasses
 // that carry its name. Both are gone when the test ends, with all volumes.
 type scene struct {
-	t         testing.TB
-	namespace string
-	classes   []string
+	t           testing.TB
+	namespace   string
+	classes     []string
+	rbd, cephfs string      // the provisioners of its classes
+	controller  *controller // that serves them alone; nil if it is the suite's
 }
 
 func newScene(t testing.TB) *scene {
@@ -40,7 +42,7 @@ func newScene(t testing.TB) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{t: t, namespace: namespace.Name}
+	s := &scene{t: t, namespace: namespace.Name, rbd: rbdProvisioner, cephfs: cephfsProvisioner}
 	t.Cleanup(s.leave)
 	return s
 }
@@ -68,6 +70,11 @@ func (s *scene) leaveNothing() {
 // volumes, so those go last.
 func (s *scene) leave() {
 	s.leaveNothing()
+	if s.controller != nil {
+		if err := s.controller.stop(); err != nil {
+			s.t.Error(err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	core := suite.client.CoreV1()

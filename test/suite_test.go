@@ -35,7 +35,8 @@ type environment struct {
 	token      string   // the only credential in it
 	keys       sync.Map // every key that a test has taken out of a volume's secret
 
-	controller  *controller   // the one that leads
+	controller  *controller // the one that leads
+	mu          sync.Mutex
 	controllers []*controller // all that were ever started
 }
 

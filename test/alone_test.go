@@ -1,0 +1,24 @@
+package e2e
+
+// serveAlone gives the test a controller of its own, which serves the classes that the
+// test makes from now on, and no others: it may be killed, cut off or starved beside all
+// other tests. It holds no Lease. Arguments override the usual ones.
+func (s *scene) serveAlone(args ...string) {
+	s.t.Helper()
+	s.rbd, s.cephfs = s.namespace+".example/rbd", s.namespace+".example/cephfs"
+	s.restart(args...)
+}
+
+// restart starts the test's own controller once more, after it was killed or stopped.
+func (s *scene) restart(args ...string) {
+	s.t.Helper()
+	controller, err := suite.startController(s.t.Context(), append([]string{
+		"--leader-election=false",
+		"--rbd-provisioner-name=" + s.rbd,
+		"--cephfs-provisioner-name=" + s.cephfs,
+	}, args...)...)
+	s.controller = controller
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
