@@ -10,7 +10,8 @@ gotestsum = $(tool) gotestsum --format $(1) --format-hide-empty-pkg --
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
-e2e_env = CEPH_PROVISIONER_BIN=$(CURDIR)/bin/ceph-provisioner LOCALCLUSTER_BIN=$(CURDIR)/bin/localcluster
+e2e_env = CEPH_PROVISIONER_BIN=$(CURDIR)/bin/ceph-provisioner LOCALCLUSTER_BIN=$(CURDIR)/bin/localcluster \
+	KILLPOINTS_BIN=$(CURDIR)/bin/ceph-provisioner-killpoints
 e2e_tests = $(e2e_env) $(call gotestsum,testname) -count=1 -timeout=45m $(1) $(e2e_package)
 
 # Where Ceph is linked, or a real cluster is needed; all other packages build without cgo.
@@ -29,12 +30,15 @@ test: verify unit e2e ## everything that CI runs: verify, unit, e2e
 	@echo "did not run: demo (make demo), a kubelet that mounts the volumes (make node-check), benchmarks (make bench)"
 
 ##@ Develop
-.PHONY: deps build localcluster unit e2e node-check bench verify dev-up dev-down
+.PHONY: deps build bin/ceph-provisioner-killpoints localcluster unit e2e node-check bench verify dev-up dev-down
 deps: ## install the Debian packages that are missing
 	@hack/install-deps.sh
 
 build: deps ## build bin/ceph-provisioner against the installed Ceph release
 	$(go) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ceph-provisioner ./cmd/ceph-provisioner
+
+bin/ceph-provisioner-killpoints: deps # ends after the write that the environment names
+	GOFLAGS="-tags=$$(hack/ceph-release),killpoints" go build -o $@ ./cmd/ceph-provisioner
 
 localcluster: deps ## build bin/localcluster and the Kubernetes control plane (minutes, once)
 	$(go) build -o bin/localcluster ./hack/localcluster/cmd/localcluster
@@ -43,7 +47,7 @@ localcluster: deps ## build bin/localcluster and the Kubernetes control plane (m
 unit: deps ## unit tests, with the race detector
 	$(call gotestsum,pkgname) -race -count=1 $$($(go) list ./... | grep -v /test)
 
-e2e: build localcluster ## end-to-end tests on a real local Ceph and Kubernetes, growth with its feature gate off and on
+e2e: build localcluster bin/ceph-provisioner-killpoints ## end-to-end tests on a real local Ceph and Kubernetes, growth with its feature gate off and on
 	$(call e2e_tests)
 	E2E_FEATURE_GATES=RecoverVolumeExpansionFailure=true $(call e2e_tests,-run=TestExpand)
 

@@ -64,6 +64,8 @@ func (p *Provisioner) stillReleased(ctx context.Context, pv *corev1.PersistentVo
 		return nil
 	case err != nil:
 		return fmt.Errorf("look whether claim %s/%s is gone: %w", ref.Namespace, ref.Name, err)
+	case claim.Spec.VolumeName != "" && claim.Spec.VolumeName != pv.Name:
+		return nil // it has found another volume
 	}
 	return fmt.Errorf("PersistentVolume %s is Released, but its claim %s/%s is there: nothing is deleted as long as it is", pv.Name, ref.Namespace, ref.Name)
 }

@@ -39,6 +39,7 @@ type Options struct {
 	// SecretNamespace is where the secrets of volumes with a user of their own are
 	// made, unless the class names another; if it is empty, in the claim's.
 	SecretNamespace string
+	Unfinished      *Unfinished // shared by all kinds; nil where nothing is provisioned
 }
 
 // Provisioner serves the classes of one kind of volume.
@@ -49,6 +50,7 @@ type Provisioner struct {
 	volumes         corelisters.PersistentVolumeLister
 	keys            keys
 	secretNamespace string
+	unfinished      *Unfinished
 	here            installation
 }
 
@@ -61,7 +63,7 @@ var (
 func New(options Options) *Provisioner {
 	return &Provisioner{
 		kind: options.Kind, access: options.Access, client: options.Client, volumes: options.Volumes,
-		keys: keys{options.Secrets}, secretNamespace: options.SecretNamespace,
+		keys: keys{options.Secrets}, secretNamespace: options.SecretNamespace, unfinished: options.Unfinished,
 		here: installation{client: options.Client},
 	}
 }
@@ -72,7 +74,8 @@ func (p *Provisioner) SupportsBlock(context.Context) bool { return p.kind == cep
 // Provision implements [controller.Provisioner]. Whatever can be checked is
 // checked before anything is made in Ceph; until then errors leave the state as
 // it was, and afterwards they keep the claim, so that what was made becomes a
-// PersistentVolume in the end even if the claim is deleted meanwhile.
+// PersistentVolume in the end even if the claim is deleted meanwhile, or this process
+// ends.
 func (p *Provisioner) Provision(ctx context.Context, options controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
 	request, err := p.request(ctx, options)
 	if err != nil {
@@ -82,8 +85,15 @@ func (p *Provisioner) Provision(ctx context.Context, options controller.Provisio
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, err
 	}
+	first, err := p.unfinished.begin(ctx, options)
+	if err != nil {
+		return nil, controller.ProvisioningNoChange, err
+	}
 	info, state, err := ensure(ctx, backend, request)
 	if err != nil {
+		if first && state == controller.ProvisioningNoChange {
+			p.unfinished.end(options.PVName)
+		}
 		return nil, state, err
 	}
 	if request.OwnUser {

@@ -37,6 +37,15 @@ func (r Request) PersistentVolume(
 	}
 }
 
+// Complete adds what the library adds to a PersistentVolume before it stores it.
+func Complete(pv *corev1.PersistentVolume, class *storagev1.StorageClass, claim *corev1.PersistentVolumeClaim) {
+	pv.Spec.StorageClassName = class.Name
+	pv.Spec.ClaimRef = &corev1.ObjectReference{
+		APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID,
+	}
+	metav1.SetMetaDataAnnotation(&pv.ObjectMeta, annotationProvisionedBy, class.Provisioner)
+}
+
 // fileSystemOptions are those that name a file system: to kernels (mds_namespace, and fs
 // since 5.7), and to ceph-fuse.
 var fileSystemOptions = []string{"mds_namespace=", "fs=", "client_fs=", "client_mds_namespace="}

@@ -10,6 +10,7 @@ import (
 	"github.com/ceph/go-ceph/rados"
 
 	"ceph.example/ceph-provisioner/cephclient"
+	"ceph.example/ceph-provisioner/killpoint"
 )
 
 // service is the part of a cluster that answers a call. Each may hang alone.
@@ -56,6 +57,9 @@ func callOn[C, T any](ctx context.Context, s *session, op operation, on line[C],
 	}
 	done := run(ctx, s, op, on, func(conn C) (any, error) { return f(conn) })
 	report(!done.silent)
+	if op.mutating() {
+		killpoint.Passed(op.name)
+	}
 	if done.err != nil {
 		return none, op.lacking(s.credentials.ID, typed(op.name, op.mutating(), done.err))
 	}

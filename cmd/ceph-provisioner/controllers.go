@@ -22,6 +22,7 @@ import (
 	"ceph.example/ceph-provisioner/cephaccess"
 	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/cephclient/goceph"
+	"ceph.example/ceph-provisioner/journal"
 	"ceph.example/ceph-provisioner/provisioner"
 	"ceph.example/ceph-provisioner/resizer"
 )
@@ -36,6 +37,7 @@ type controllers struct {
 	events    record.EventBroadcaster
 	ceph      *goceph.Pool
 	purges    func(context.Context)
+	finisher  *provisioner.Finisher
 }
 
 // closeTimeout bounds the wait for Ceph at the end. Ending the mounts of CephFS takes
@@ -55,23 +57,30 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 		events:    record.NewBroadcaster(),
 		ceph:      ceph,
 	}
+	unfinished := provisioner.NewUnfinished(journal.New(client, o.journalNamespace()))
 	recorder := c.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "ceph-provisioner"})
 	newProvisioner := func(kind cephclient.Kind) *provisioner.Provisioner {
 		return provisioner.New(provisioner.Options{
 			Kind: kind, Access: access, Client: client, Volumes: shared.Core().V1().PersistentVolumes().Lister(),
-			Secrets: objects{client}, SecretNamespace: o.secretNamespace,
+			Secrets: objects{client}, SecretNamespace: o.secretNamespace, Unfinished: unfinished,
 		})
 	}
-	cephfs := newProvisioner(cephclient.CephFS)
+	rbd, cephfs := newProvisioner(cephclient.RBD), newProvisioner(cephclient.CephFS)
 	c.purges = func(ctx context.Context) { resumePurges(ctx, o, cephfs, shared.Storage().V1().StorageClasses()) }
-	c.rbd = newProvisionController(o, client, o.rbdProvisioners, newProvisioner(cephclient.RBD), shared, shared)
+	c.rbd = newProvisionController(o, client, o.rbdProvisioners, rbd, shared, shared)
 	c.cephfs = newProvisionController(o, client, o.cephfsProvisioners, &provisioner.QuotaWarner{
 		Provisioner: cephfs,
 		Nodes:       c.nodes,
 		Events:      recorder,
 	}, cephfsClaims, shared)
+	c.finisher = newFinisher(o, client, unfinished, rbd, cephfs)
+	_, err := shared.Core().V1().PersistentVolumes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(object any) { unfinished.Stored(object.(*corev1.PersistentVolume)) },
+	})
+	if err != nil {
+		return nil, err
+	}
 
-	var err error
 	c.resizer, err = resizer.New(resizer.Options{
 		Provisioners: slices.Concat(o.rbdProvisioners, o.cephfsProvisioners),
 		Workers:      o.workerThreads,
@@ -82,6 +91,20 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 	}, client, access, recorder, shared.Core().V1().PersistentVolumeClaims(), shared.Core().V1().PersistentVolumes(),
 		shared.Storage().V1().StorageClasses())
 	return c, err
+}
+
+func newFinisher(o options, client kubernetes.Interface, unfinished *provisioner.Unfinished, rbd, cephfs *provisioner.Provisioner) *provisioner.Finisher {
+	provisioners := map[string]*provisioner.Provisioner{}
+	for _, name := range o.rbdProvisioners {
+		provisioners[name] = rbd
+	}
+	for _, name := range o.cephfsProvisioners {
+		provisioners[name] = cephfs
+	}
+	return &provisioner.Finisher{
+		Unfinished: unfinished, Client: client, Provisioners: provisioners, Timeout: o.timeout,
+		Quiet: o.retryMax + o.timeout, Retries: newLimiter(o),
+	}
 }
 
 // resumePurges looks once at what classes with directories have left to be purged.
@@ -152,6 +175,7 @@ func (c *controllers) run(ctx context.Context, client kubernetes.Interface) {
 	}
 	go c.nodes.run(ctx)
 	go c.purges(ctx)
+	go c.finisher.Run(ctx)
 	go c.rbd.Run(ctx) // the library's Run does not return
 	go c.cephfs.Run(ctx)
 	c.resizer.Run(ctx)

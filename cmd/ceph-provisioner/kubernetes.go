@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"ceph.example/ceph-provisioner/killpoint"
 	"ceph.example/ceph-provisioner/pvspec"
 )
 
@@ -28,6 +29,7 @@ func newKubernetesClient(o options) (kubernetes.Interface, error) {
 	config.Burst = o.kubeAPIBurst
 	config.WarningHandler = rest.NoWarnings{} // each PersistentVolume would log that in-tree volumes are deprecated
 	config.UserAgent = "ceph-provisioner/" + version
+	config.Wrap(killpoint.Transport)
 	return kubernetes.NewForConfig(config)
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 )
 
@@ -137,6 +139,11 @@ func (l *leaderOptions) validate() error {
 		return l.findNamespace()
 	}
 	return nil
+}
+
+// journalNamespace is the controller's own, as far as that is known.
+func (o *options) journalNamespace() string {
+	return cmp.Or(o.leaderElection.namespace, metav1.NamespaceSystem)
 }
 
 // podNamespaceFile is mounted into every pod that has a service account.

@@ -21,13 +21,15 @@ var rooms = map[string]struct {
 }{
 	"cephclient":           {},
 	"cephclient/fake":      {uses: []string{"cephclient"}},
-	"cephclient/goceph":    {uses: []string{"cephclient"}, goceph: true},
+	"cephclient/goceph":    {uses: []string{"cephclient", "killpoint"}, goceph: true},
 	"pvspec":               {uses: []string{"cephclient"}, k8s: true},
 	"provisioner":          {uses: []string{"cephclient", "pvspec"}, k8s: true},
 	"resizer":              {uses: []string{"cephclient", "pvspec"}, k8s: true},
 	"cephaccess":           {uses: []string{"cephclient", "pvspec"}, k8s: true},
+	"journal":              {k8s: true},
+	"killpoint":            {},
 	"audit":                {uses: []string{"cephclient", "pvspec"}, k8s: true},
-	"cmd/ceph-provisioner": {uses: []string{"audit", "cephaccess", "cephclient", "cephclient/goceph", "pvspec", "provisioner", "resizer"}, k8s: true},
+	"cmd/ceph-provisioner": {uses: []string{"audit", "cephaccess", "cephclient", "cephclient/goceph", "journal", "killpoint", "pvspec", "provisioner", "resizer"}, k8s: true},
 
 	"hack/localcluster":                  {},
 	"hack/localcluster/cmd/localcluster": {uses: []string{"hack/localcluster"}},

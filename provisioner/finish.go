@@ -1,0 +1,117 @@
+package provisioner
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	"ceph.example/ceph-provisioner/pvspec"
+)
+
+// Finisher ends what was begun and whose claim is gone, as the library does while its
+// process lives: the volume is made, and its PersistentVolume stored. Kubernetes sees
+// that the claim is gone, and deletes both by the class's reclaim policy.
+type Finisher struct {
+	Unfinished *Unfinished
+	Client     kubernetes.Interface
+	// Provisioners make the volumes of classes, by the names of their provisioners.
+	Provisioners map[string]*Provisioner
+	Timeout      time.Duration // for one volume
+	// Quiet is after how long without a try the library has lost a claim.
+	Quiet   time.Duration
+	Retries workqueue.RateLimiter
+
+	recalled bool
+}
+
+const (
+	finishInterval = 10 * time.Second
+	finishTogether = 4
+)
+
+// Run works until the context ends.
+func (f *Finisher) Run(ctx context.Context) { wait.UntilWithContext(ctx, f.Pass, finishInterval) }
+
+// Pass looks once at all that was begun.
+func (f *Finisher) Pass(ctx context.Context) {
+	if !f.recalled {
+		err := f.Unfinished.recall(ctx)
+		if f.recalled = err == nil; err != nil {
+			klog.FromContext(ctx).Error(err, "What an earlier process has begun is not known yet")
+		}
+	}
+	var workers errgroup.Group
+	workers.SetLimit(finishTogether)
+	for _, each := range f.Unfinished.abandoned(f.Quiet) {
+		workers.Go(func() error {
+			f.try(ctx, each)
+			return nil
+		})
+	}
+	_ = workers.Wait() // what fails is tried again
+	if err := f.Unfinished.journal.Flush(ctx); err != nil {
+		klog.FromContext(ctx).Error(err, "Notes on finished volumes are erased later")
+	}
+}
+
+func (f *Finisher) try(ctx context.Context, each *begun) {
+	log := klog.FromContext(ctx).WithValues("persistentVolume", each.PVName, "claim", klog.KObj(each.PVC), "storageClass", each.StorageClass.Name)
+	if err := f.look(klog.NewContext(ctx, log), each); err != nil {
+		f.Unfinished.postpone(each.PVName, f.Retries.When(each.PVName))
+		log.Error(err, "What was begun for a claim that is gone can't be finished yet, and may be left in Ceph")
+		return
+	}
+	f.Retries.Forget(each.PVName)
+}
+
+// look decides what becomes of a volume that nobody has tried to finish for a time.
+func (f *Finisher) look(ctx context.Context, each *begun) error {
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	p, ours := f.Provisioners[each.StorageClass.Provisioner]
+	if !ours {
+		return nil
+	}
+	_, err := f.Client.CoreV1().PersistentVolumes().Get(ctx, each.PVName, metav1.GetOptions{})
+	if err == nil {
+		f.Unfinished.end(each.PVName)
+		return nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return err
+	}
+	claim, err := f.Client.CoreV1().PersistentVolumeClaims(each.PVC.Namespace).Get(ctx, each.PVC.Name, metav1.GetOptions{})
+	gone := apierrors.IsNotFound(err) || err == nil && claim.UID != each.PVC.UID
+	switch {
+	case gone:
+		return f.finish(ctx, p, each)
+	case err != nil:
+		return err
+	case claim.Spec.VolumeName != "" && claim.Spec.VolumeName != each.PVName:
+		return f.finish(ctx, p, each) // it has found another volume
+	}
+	return nil // the library provisions for it
+}
+
+func (f *Finisher) finish(ctx context.Context, p *Provisioner, each *begun) error {
+	pv, _, err := p.Provision(ctx, each.ProvisionOptions)
+	if err != nil {
+		return err
+	}
+	pvspec.Complete(pv, each.StorageClass, each.PVC)
+	_, err = f.Client.CoreV1().PersistentVolumes().Create(ctx, pv, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("store PersistentVolume %s: %w", pv.Name, err)
+	}
+	f.Unfinished.end(pv.Name)
+	klog.FromContext(ctx).Info("What was begun for a claim that is gone is finished, so that it can be deleted")
+	return nil
+}
