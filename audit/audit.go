@@ -37,7 +37,7 @@ type Options struct {
 	Installation    string // UID of the namespace kube-system
 	Provisioners    map[string]cephclient.Kind
 	SecretNamespace string        // looked at besides those that classes name; may be empty
-	Timeout         time.Duration // for one call to Ceph
+	Timeout         time.Duration // for one call to Ceph, or for a way there
 }
 
 // Audit compares one Kubernetes cluster with the Ceph clusters that it uses.
@@ -52,7 +52,7 @@ type Audit struct {
 
 // New returns an audit that has not looked at anything yet.
 func New(options Options) *Audit {
-	a := &Audit{Options: options, ways: newWays(options.Access), namespaces: map[string]bool{}, state: newState(options.Installation)}
+	a := &Audit{Options: options, ways: newWays(options.Access, options.Timeout), namespaces: map[string]bool{}, state: newState(options.Installation)}
 	if options.SecretNamespace != "" {
 		a.namespaces[options.SecretNamespace] = true
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/pvspec"
@@ -44,13 +45,14 @@ type target struct {
 // ways remembers which routes lead where: thousands of PersistentVolumes share a few.
 type ways struct {
 	access      Access
+	timeout     time.Duration         // for following one
 	connections map[route]*connection // without place
 	arrivals    map[route]arrival
 	targets     map[site]*target
 }
 
-func newWays(access Access) *ways {
-	return &ways{access, map[route]*connection{}, map[route]arrival{}, map[site]*target{}}
+func newWays(access Access, timeout time.Duration) *ways {
+	return &ways{access, timeout, map[route]*connection{}, map[route]arrival{}, map[site]*target{}}
 }
 
 // follow leads to a place. ownUsers says that the identity makes users, too.
@@ -59,6 +61,8 @@ func (w *ways) follow(ctx context.Context, monitors []string, identity pvspec.Id
 	if known, found := w.arrivals[by]; found && (known.err != nil || known.by.makesUsers || !ownUsers) {
 		return known
 	}
+	ctx, cancel := context.WithTimeout(ctx, w.timeout)
+	defer cancel()
 	there := arrival{by: w.connect(ctx, monitors, identity)}
 	if there.err = there.by.err; there.err == nil {
 		place, there.err = there.by.inventory.Resolve(ctx, place)
