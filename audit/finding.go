@@ -32,6 +32,12 @@ const (
 	Growing             Kind = "growing"
 )
 
+// kinds are all of them.
+var kinds = []Kind{
+	OrphanImage, OrphanSubvolume, OrphanDirectory, OrphanUser, OrphanSecret, MissingVolume, MissingUser, MissingSecret,
+	SizeDiffers, Unmarked, NotExamined, AnotherInstallation, MarkedCopy, Growing,
+}
+
 // isOrphan reports whether findings of this kind may be deleted.
 func (k Kind) isOrphan() bool {
 	switch k {
@@ -115,4 +121,13 @@ func newReport(installation string, startedAt time.Time, findings []Finding) Rep
 		}
 	}
 	return r
+}
+
+// counts are without kinds of which there is nothing.
+func (r Report) counts() map[Kind]int {
+	counts := map[Kind]int{}
+	for _, finding := range r.Findings {
+		counts[finding.Kind]++
+	}
+	return counts
 }
