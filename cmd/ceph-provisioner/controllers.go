@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	storageinformers "k8s.io/client-go/informers/storage/v1"
 	"k8s.io/client-go/kubernetes"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
+	"ceph.example/ceph-provisioner/audit"
 	"ceph.example/ceph-provisioner/cephaccess"
 	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/cephclient/goceph"
@@ -27,11 +29,12 @@ import (
 	"ceph.example/ceph-provisioner/resizer"
 )
 
-// controllers are the three loops, made but not yet running.
+// controllers are the three loops and the audits, made but not yet running.
 type controllers struct {
 	rbd       *controller.ProvisionController
 	cephfs    *controller.ProvisionController
 	resizer   *resizer.Resizer
+	audits    *audit.Job
 	informers []informers.SharedInformerFactory
 	nodes     nodes
 	events    record.EventBroadcaster
@@ -81,6 +84,9 @@ func newControllers(o options, client kubernetes.Interface) (*controllers, error
 		return nil, err
 	}
 
+	if c.audits, err = newAuditJob(o, ceph); err != nil {
+		return nil, err
+	}
 	c.resizer, err = resizer.New(resizer.Options{
 		Provisioners: slices.Concat(o.rbdProvisioners, o.cephfsProvisioners),
 		Workers:      o.workerThreads,
@@ -178,7 +184,10 @@ func (c *controllers) run(ctx context.Context, client kubernetes.Interface) {
 	go c.finisher.Run(ctx)
 	go c.rbd.Run(ctx) // the library's Run does not return
 	go c.cephfs.Run(ctx)
-	c.resizer.Run(ctx)
+	var ending wait.Group // before the connections to Ceph do
+	ending.StartWithContext(ctx, c.audits.Run)
+	ending.StartWithContext(ctx, c.resizer.Run)
+	ending.Wait()
 	closePool(ctx, c.ceph)
 }
 

@@ -37,7 +37,7 @@ func newHealth() *health {
 
 // serveHTTP serves metrics and probes until the context ends. It returns once
 // the endpoint is open.
-func serveHTTP(ctx context.Context, o options, health *health) error {
+func serveHTTP(ctx context.Context, o options, health *health, ours prometheus.Collector) error {
 	if o.httpEndpoint == "" {
 		return nil
 	}
@@ -46,7 +46,7 @@ func serveHTTP(ctx context.Context, o options, health *health) error {
 		return fmt.Errorf("--http-endpoint: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle(o.metricsPath, promhttp.HandlerFor(newRegistry(), promhttp.HandlerOpts{}))
+	mux.Handle(o.metricsPath, promhttp.HandlerFor(newRegistry(ours), promhttp.HandlerOpts{}))
 	mux.HandleFunc(healthzPath, probe(health.leader.Check))
 	mux.HandleFunc(readyzPath, probe(func(*http.Request) error {
 		if !health.ready.Load() {
@@ -74,10 +74,11 @@ func probe(check func(*http.Request) error) http.HandlerFunc {
 	}
 }
 
-// newRegistry holds the library's metrics and those of the process.
-func newRegistry() *prometheus.Registry {
+// newRegistry holds our metrics, the library's and those of the process.
+func newRegistry(ours prometheus.Collector) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
+		ours,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		metrics.M.PersistentVolumeClaimProvisionTotal,

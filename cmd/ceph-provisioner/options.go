@@ -32,6 +32,7 @@ type options struct {
 	retryMax           time.Duration
 	raiseMounted       bool
 	secretNamespace    string
+	auditInterval      time.Duration
 
 	version bool
 }
@@ -98,6 +99,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.DurationVar(&o.retryMax, "retry-interval-max", defaultRetryMax, "longest pause after a failure")
 	flags.BoolVar(&o.raiseMounted, "raise-mounted-cephfs-volumes", false, "raise the capacity of a CephFS PersistentVolume also while pods use it: kubelets up to 1.30 then log ten lines a second for each of these pods, until they start anew")
 	flags.StringVar(&o.secretNamespace, "secret-namespace", "", "where the secrets of CephFS volumes with a user of their own are made, unless their class has userSecretNamespace; the claim's namespace if empty")
+	flags.DurationVar(&o.auditInterval, "audit-interval", 0, "the leader runs the audit at its start and with this pause after each one, and serves the counts as metrics (docs/audit.md); 1h suits most clusters, 0 is for no audit")
 	flags.BoolVar(&o.version, "version", false, "print the version and end")
 }
 
@@ -113,6 +115,9 @@ func (o *options) validate() error {
 	positive("worker-threads", o.workerThreads > 0)
 	positive("timeout", o.timeout > 0)
 	positive("retry-interval-start", o.retryStart > 0)
+	if o.auditInterval < 0 {
+		errs = append(errs, errors.New("--audit-interval must not be negative; 0 is for no audit"))
+	}
 	if o.retryMax < o.retryStart {
 		errs = append(errs, errors.New("--retry-interval-max must not be less than --retry-interval-start"))
 	}

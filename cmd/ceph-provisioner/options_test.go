@@ -18,9 +18,10 @@ func TestParseOptions(t *testing.T) {
 
 func TestParseOptionsRefuses(t *testing.T) {
 	for args, says := range map[string]string{
-		"--worker-threads=0": "--worker-threads",
-		"--kube-api-qps=-1":  "--kube-api-qps",
-		"--timeout=0s":       "--timeout",
+		"--worker-threads=0":   "--worker-threads",
+		"--kube-api-qps=-1":    "--kube-api-qps",
+		"--timeout=0s":         "--timeout",
+		"--audit-interval=-1s": "--audit-interval",
 		"--retry-interval-start=1m --retry-interval-max=1s":      "--retry-interval-max",
 		"--metrics-path=metrics":                                 "slash",
 		"--metrics-path=/healthz":                                "differ",

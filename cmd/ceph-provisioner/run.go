@@ -46,7 +46,7 @@ func run(args []string) error {
 		return err
 	}
 	health := newHealth()
-	if err := serveHTTP(ctx, o, health); err != nil {
+	if err := serveHTTP(ctx, o, health, loops.audits); err != nil {
 		return err
 	}
 	work := func(ctx context.Context) { loops.run(ctx, client) }
