@@ -35,10 +35,16 @@ type Finisher struct {
 const (
 	finishInterval = 10 * time.Second
 	finishTogether = 4
+	finishTimeout  = 2 * time.Second // at the end
 )
 
 // Run works until the context ends.
-func (f *Finisher) Run(ctx context.Context) { wait.UntilWithContext(ctx, f.Pass, finishInterval) }
+func (f *Finisher) Run(ctx context.Context) {
+	wait.UntilWithContext(ctx, f.Pass, finishInterval)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	f.flush(ending)
+}
 
 // Pass looks once at all that was begun.
 func (f *Finisher) Pass(ctx context.Context) {
@@ -57,6 +63,11 @@ func (f *Finisher) Pass(ctx context.Context) {
 		})
 	}
 	_ = workers.Wait() // what fails is tried again
+	f.flush(ctx)
+}
+
+// flush has notes erased that nobody needs any more.
+func (f *Finisher) flush(ctx context.Context) {
 	if err := f.Unfinished.journal.Flush(ctx); err != nil {
 		klog.FromContext(ctx).Error(err, "Notes on finished volumes are erased later")
 	}

@@ -181,11 +181,11 @@ func (c *controllers) run(ctx context.Context, client kubernetes.Interface) {
 	}
 	go c.nodes.run(ctx)
 	go c.purges(ctx)
-	go c.finisher.Run(ctx)
 	go c.rbd.Run(ctx) // the library's Run does not return
 	go c.cephfs.Run(ctx)
 	var ending wait.Group // before the connections to Ceph do
 	ending.StartWithContext(ctx, c.audits.Run)
+	ending.StartWithContext(ctx, c.finisher.Run)
 	ending.StartWithContext(ctx, c.resizer.Run)
 	ending.Wait()
 	closePool(ctx, c.ceph)
