@@ -30,7 +30,7 @@ test: verify unit e2e ## everything that CI runs: verify, unit, e2e
 	@echo "did not run: demo (make demo), a kubelet that mounts the volumes (make node-check), benchmarks (make bench)"
 
 ##@ Develop
-.PHONY: deps build bin/ceph-provisioner-killpoints localcluster unit e2e node-check bench verify dev-up dev-down
+.PHONY: deps build bin/ceph-provisioner-killpoints localcluster unit e2e chaos node-check bench verify dev-up dev-down
 deps: ## install the Debian packages that are missing
 	@hack/install-deps.sh
 
@@ -50,6 +50,9 @@ unit: deps ## unit tests, with the race detector
 e2e: build localcluster bin/ceph-provisioner-killpoints ## end-to-end tests on a real local Ceph and Kubernetes, growth with its feature gate off and on
 	$(call e2e_tests)
 	E2E_FEATURE_GATES=RecoverVolumeExpansionFailure=true $(call e2e_tests,-run=TestExpand)
+
+chaos: build localcluster bin/ceph-provisioner-killpoints ## kill the controller 200 times while volumes are made, grown and deleted (CHAOS_KILLS, CHAOS_SEED)
+	CHAOS_KILLS=$${CHAOS_KILLS:-200} $(e2e_env) $(call gotestsum,standard-verbose) -count=1 -timeout=2h -run='TestChaos|TestKilledAfterEachWrite' $(e2e_package)
 
 node-check: build ## a real kubelet on a real kernel mounts and grows the volumes (5 minutes, 2 GB)
 	hack/node/check.sh

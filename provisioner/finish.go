@@ -63,7 +63,9 @@ func (f *Finisher) Pass(ctx context.Context) {
 		})
 	}
 	_ = workers.Wait() // what fails is tried again
-	f.flush(ctx)
+	if ctx.Err() == nil {
+		f.flush(ctx)
+	}
 }
 
 // flush has notes erased that nobody needs any more.
@@ -75,12 +77,15 @@ func (f *Finisher) flush(ctx context.Context) {
 
 func (f *Finisher) try(ctx context.Context, each *begun) {
 	log := klog.FromContext(ctx).WithValues("persistentVolume", each.PVName, "claim", klog.KObj(each.PVC), "storageClass", each.StorageClass.Name)
-	if err := f.look(klog.NewContext(ctx, log), each); err != nil {
+	err := f.look(klog.NewContext(ctx, log), each)
+	switch {
+	case ctx.Err() != nil: // the next leader will try
+	case err == nil:
+		f.Retries.Forget(each.PVName)
+	default:
 		f.Unfinished.postpone(each.PVName, f.Retries.When(each.PVName))
 		log.Error(err, "What was begun for a claim that is gone can't be finished yet, and may be left in Ceph")
-		return
 	}
-	f.Retries.Forget(each.PVName)
 }
 
 // look decides what becomes of a volume that nobody has tried to finish for a time.

@@ -5,14 +5,25 @@ package e2e
 // other tests. It holds no Lease. Arguments override the usual ones.
 func (s *scene) serveAlone(args ...string) {
 	s.t.Helper()
-	s.rbd, s.cephfs = s.namespace+".example/rbd", s.namespace+".example/cephfs"
+	s.nameProvisioners()
 	s.restart(args...)
+}
+
+// nameProvisioners has the classes that are made from now on served by nobody else's.
+func (s *scene) nameProvisioners() {
+	s.rbd, s.cephfs = s.namespace+".example/rbd", s.namespace+".example/cephfs"
 }
 
 // restart starts the test's own controller once more, after it was killed or stopped.
 func (s *scene) restart(args ...string) {
 	s.t.Helper()
-	controller, err := suite.startController(s.t.Context(), append([]string{
+	s.start(suite.binary, nil, args...)
+}
+
+// start runs a build of the controller as the test's own.
+func (s *scene) start(binary string, env []string, args ...string) {
+	s.t.Helper()
+	controller, err := suite.start(s.t.Context(), binary, env, append([]string{
 		"--leader-election=false",
 		"--rbd-provisioner-name=" + s.rbd,
 		"--cephfs-provisioner-name=" + s.cephfs,

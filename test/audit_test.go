@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
@@ -125,47 +126,111 @@ func (c *cephCluster) allSubvolumes(context.Context) ([]string, error) {
 	return found, nil
 }
 
-// auditPermissions reads the API server's own log of requests.
+// permission is what a rule of RBAC grants.
+type permission struct{ verb, group, resource string }
+
+// auditPermissions reads the API server's own log of requests: none of the service
+// account's was refused, and, in a run of all tests, there is none that it never makes.
 func auditPermissions() error {
-	file, err := os.Open(suite.cluster.Kubernetes.AuditLog)
+	used, refused, err := requests("system:serviceaccount:" + systemNamespace + ":" + serviceAccount)
+	switch {
+	case err != nil:
+		return err
+	case len(used) == 0:
+		return errors.New("the audit log has no request of the service account: the tests ran as somebody else")
+	case len(refused) > 0:
+		return fmt.Errorf("RBAC forbids %v", refused)
+	case isSet("test.run") || suite.recovers:
+		return nil // other tests are those that use the rest
+	}
+	granted, err := grants(context.Background())
 	if err != nil {
 		return err
 	}
+	var idle []permission
+	for each := range granted {
+		if !used[each] {
+			idle = append(idle, each)
+		}
+	}
+	if len(idle) > 0 {
+		return fmt.Errorf("the manifests grant what is never used: %v", idle)
+	}
+	return nil
+}
+
+// requests tells what somebody has asked the API server for during this run.
+func requests(user string) (used map[permission]bool, refused []string, err error) {
+	file, err := os.Open(suite.cluster.Kubernetes.AuditLog)
+	if err != nil {
+		return nil, nil, err
+	}
 	defer file.Close()
 	if _, err := file.Seek(suite.auditStart, io.SeekStart); err != nil {
-		return err
+		return nil, nil, err
 	}
-	user := "system:serviceaccount:" + systemNamespace + ":" + serviceAccount
-	seen, refused := 0, map[string]bool{}
+	used = map[permission]bool{}
 	for lines := json.NewDecoder(file); ; {
 		var request struct {
 			User        struct{ Username string }
 			Verb        string
 			RequestURI  string
+			ObjectRef   struct{ APIGroup, Resource, Subresource string }
 			Annotations map[string]string
 		}
 		if err := lines.Decode(&request); errors.Is(err, io.EOF) {
-			break
+			return used, refused, nil
 		} else if err != nil {
-			return err
+			return nil, nil, err
 		}
 		if request.User.Username != user {
 			continue
 		}
-		seen++
+		resource := request.ObjectRef.Resource
+		if sub := request.ObjectRef.Subresource; sub != "" {
+			resource += "/" + sub
+		}
+		used[permission{request.Verb, request.ObjectRef.APIGroup, resource}] = true
 		// Not the status: 403 is also the answer to an event that comes too late for
 		// its namespace.
-		if request.Annotations["authorization.k8s.io/decision"] == "forbid" {
-			refused[request.Verb+" "+request.RequestURI] = true
+		if asked := request.Verb + " " + request.RequestURI; request.Annotations["authorization.k8s.io/decision"] == "forbid" && !slices.Contains(refused, asked) {
+			refused = append(refused, asked)
 		}
 	}
-	if seen == 0 {
-		return fmt.Errorf("the audit log has no request of %s: the tests ran as somebody else", user)
+}
+
+// grants lists what the roles of the manifests allow.
+func grants(ctx context.Context) (map[permission]bool, error) {
+	selector := metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=ceph-provisioner"}
+	wide, err := suite.client.RbacV1().ClusterRoles().List(ctx, selector)
+	if err != nil {
+		return nil, err
 	}
-	if len(refused) > 0 {
-		return fmt.Errorf("RBAC forbids %v", refused)
+	narrow, err := suite.client.RbacV1().Roles(metav1.NamespaceAll).List(ctx, selector)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	var rules []rbacv1.PolicyRule
+	for _, role := range wide.Items {
+		rules = append(rules, role.Rules...)
+	}
+	for _, role := range narrow.Items {
+		rules = append(rules, role.Rules...)
+	}
+	granted := map[permission]bool{}
+	for _, rule := range rules {
+		for _, group := range rule.APIGroups {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					granted[permission{verb, group, resource}] = true
+				}
+			}
+		}
+	}
+	if len(granted) == 0 {
+		return nil, errors.New("no role has the label of the manifests")
+	}
+	return granted, nil
 }
 
 // auditKeys searches for every key of the clusters, as it is and as a Secret
@@ -204,6 +269,7 @@ func auditKeys() error {
 		}
 		places[controller.log] = log
 		places["the arguments of the process with "+controller.log] = controller.arguments
+		places["the environment of the process with "+controller.log] = controller.environment
 	}
 	var errs []error
 	for place, content := range places {

@@ -59,6 +59,11 @@ type cephCluster struct {
 	root *mount // the whole file system, as admin
 }
 
+// patienceOfMDS makes others wait some seconds for a client of CephFS that was killed at
+// work. By default it is a minute, for each of the dozens of controllers that the tests
+// kill.
+var patienceOfMDS = map[string]string{"mds_cap_revoke_eviction_timeout": "8", "mds_tick_interval": "1"}
+
 // prepareCeph makes the identities on all clusters and puts their keys, and no
 // others, into secrets.
 func (e *environment) prepareCeph(ctx context.Context) error {
@@ -67,6 +72,11 @@ func (e *environment) prepareCeph(ctx context.Context) error {
 		return err
 	}
 	for _, ceph := range e.ceph {
+		for option, value := range patienceOfMDS {
+			if _, err := output(ctx, ceph.Env(), "ceph", "config", "set", "mds", option, value); err != nil {
+				return err
+			}
+		}
 		for _, command := range commands {
 			if _, err := output(ctx, ceph.Env(), "bash", "-c", command); err != nil {
 				return err

@@ -32,11 +32,12 @@ type controller struct {
 	cmd      *exec.Cmd
 	log      string
 	endpoint string // host:port of metrics and probes
-	// arguments are what every user of the machine can read about the process.
-	arguments []byte
-	exited    chan struct{}
-	killed    bool
-	err       error // of its exit; read it after exited is closed
+	// arguments are what every user of the machine can read about the process, and
+	// environment what its own user and every child can.
+	arguments, environment []byte
+	exited                 chan struct{}
+	killed                 bool
+	err                    error // of its exit; read it after exited is closed
 }
 
 // installManifests applies what an administrator applies, and makes a kubeconfig
@@ -77,6 +78,11 @@ func (e *environment) buildController(ctx context.Context) error {
 // startController returns when the process is ready, be it leader or standby. Further
 // arguments override the usual ones.
 func (e *environment) startController(ctx context.Context, args ...string) (*controller, error) {
+	return e.start(ctx, e.binary, nil, args...)
+}
+
+// start runs a build of the controller.
+func (e *environment) start(ctx context.Context, binary string, env []string, args ...string) (*controller, error) {
 	endpoint, err := freeEndpoint()
 	if err != nil {
 		return nil, err
@@ -88,7 +94,7 @@ func (e *environment) startController(ctx context.Context, args ...string) (*con
 	defer log.Close()
 	c := &controller{endpoint: endpoint, log: log.Name(), exited: make(chan struct{})}
 	// No CEPH_CONF and no KUBECONFIG: flags are all that it may know.
-	c.cmd = child([]string{"CEPH_CONF=", "KUBECONFIG="}, e.binary, append([]string{
+	c.cmd = child(append(env, "CEPH_CONF=", "KUBECONFIG="), binary, append([]string{
 		"--kubeconfig=" + e.kubeconfig,
 		"--leader-election",
 		"--leader-election-namespace=" + systemNamespace,
@@ -114,7 +120,11 @@ func (e *environment) startController(ctx context.Context, args ...string) (*con
 	if err := c.awaitReady(ctx); err != nil {
 		return c, err
 	}
-	c.arguments, err = os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.cmd.Process.Pid))
+	process := fmt.Sprintf("/proc/%d/", c.cmd.Process.Pid)
+	if c.arguments, err = os.ReadFile(process + "cmdline"); err != nil {
+		return c, err
+	}
+	c.environment, err = os.ReadFile(process + "environ")
 	return c, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -19,11 +20,13 @@ type recorder struct {
 
 	mu     sync.Mutex
 	states bytes.Buffer
-	names  map[string]bool // of volumes and classes
+	names  map[string]bool  // of volumes and classes
+	sizes  map[string]int64 // of volumes, in bytes
+	shrank map[string]bool  // volumes
 }
 
 func startRecorder(client kubernetes.Interface) (*recorder, error) {
-	r := &recorder{done: make(chan struct{}), names: map[string]bool{}}
+	r := &recorder{done: make(chan struct{}), names: map[string]bool{}, sizes: map[string]int64{}, shrank: map[string]bool{}}
 	factory := informers.NewSharedInformerFactory(client, 0)
 	handler := cache.ResourceEventHandlerFuncs{
 		AddFunc:    r.record,
@@ -61,6 +64,18 @@ func (r *recorder) record(object any) {
 	if meta.GetNamespace() == "" {
 		r.names[meta.GetName()] = true
 	}
+	if pv, is := object.(*corev1.PersistentVolume); is {
+		size := pv.Spec.Capacity.Storage().Value()
+		r.shrank[pv.Name] = r.shrank[pv.Name] || size < r.sizes[pv.Name]
+		r.sizes[pv.Name] = size
+	}
+}
+
+// shrunk reports whether a volume ever had less capacity than before.
+func (r *recorder) shrunk(pv string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.shrank[pv]
 }
 
 // sawClusterObject reports whether a volume or class of this name ever existed.

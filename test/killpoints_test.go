@@ -1,0 +1,225 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// killpointsVariable names the build that ends after the write that its environment names.
+const killpointsVariable = "KILLPOINTS_BIN"
+
+// A volume of each kind is made, grown and deleted by a controller that ends after its
+// first write to Ceph or Kubernetes, then by one that ends after its second, and so on
+// until one has come to the end. Each time the next controller carries on, or, as long as
+// the claim is not Bound, finds it deleted. Nothing may be left, whatever it is called:
+// that is checked after all tests, too.
+func TestKilledAfterEachWrite(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	for kind, c := range map[string]struct {
+		class  func(*scene) string
+		writes int // at least: else the test would have missed some
+		bound  int // and of those, before the claim is Bound
+	}{
+		"RBD":           {func(s *scene) string { return s.rbdClass(ceph) }, 10, 3},
+		"CephFS":        {func(s *scene) string { return s.cephfsClass(ceph) }, 10, 3},
+		"CephFS, users": {func(s *scene) string { return s.tenantClass(ceph) }, 12, 5},
+		"CephFS, directories": {func(s *scene) string {
+			return s.directoryClass(ceph, with("claimRoot", s.ownRoot(ceph)))
+		}, 12, 5},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.nameProvisioners()
+			s.killedAfterEachWrite(ceph, c.class(s), c.writes, func(k *killed) bool {
+				s.restart()
+				k.carryOn()
+				return true
+			})
+		})
+		t.Run(kind+", claim deleted", func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.nameProvisioners()
+			s.killedAfterEachWrite(ceph, c.class(s), c.bound, func(k *killed) bool {
+				wasPending := isBound(t.Context(), k.claim) != nil
+				if !k.deleted {
+					s.deleteClaim(k.claim)
+				}
+				s.restart()
+				s.eventually("what was begun is finished", func(ctx context.Context) error {
+					left, err := hasNote(ctx, k.claim)
+					if err == nil && left {
+						err = errors.New("the journal has a note on it")
+					}
+					return err
+				})
+				return wasPending
+			})
+		})
+	}
+}
+
+// ownRoot is a root of directories that no client of another test keeps busy when it is
+// killed.
+func (s *scene) ownRoot(ceph *cephCluster) string {
+	s.t.Helper()
+	root := filepath.Join(claimRoot, s.namespace)
+	if err := os.Mkdir(ceph.path(root), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { s.tell(os.RemoveAll(ceph.path(root))) })
+	return root
+}
+
+// killed is a claim whose controller has ended.
+type killed struct {
+	*scene
+	claim              *corev1.PersistentVolumeClaim
+	requested, deleted bool
+}
+
+// killedAfterEachWrite leads one claim after the other from its creation to its deletion,
+// until a controller has come to the end, or recover says that there is no more to see.
+// After each, nothing may be left. At least so many writes must have been seen.
+func (s *scene) killedAfterEachWrite(ceph *cephCluster, class string, atLeast int, recover func(*killed) bool) {
+	s.t.Helper()
+	binary := os.Getenv(killpointsVariable)
+	if binary == "" {
+		s.t.Fatalf("%s must name a build with the tag killpoints: run `make e2e`", killpointsVariable)
+	}
+	for write := 1; ; write++ {
+		s.start(binary, []string{fmt.Sprintf("KILL_AFTER_WRITE=%d", write)})
+		s.controller.killed = true // by itself
+		k := &killed{scene: s, claim: s.claim(class, "1Gi")}
+		k.live()
+		more := s.controller.hasExited() && recover(k)
+		s.eventually("claim and volume are gone", func(ctx context.Context) error { return isGone(ctx, k.claim) })
+		s.traceless(ceph, k.claim)
+		if err := s.controller.stop(); err != nil {
+			s.t.Error(err)
+		}
+		if left, err := hasNote(s.t.Context(), k.claim); left || err != nil {
+			s.t.Errorf("the journal has a note on claim %s, %v", k.claim.Name, err)
+		}
+		if !more {
+			if write <= atLeast {
+				s.t.Errorf("only %d writes were seen, want at least %d", write-1, atLeast)
+			}
+			return
+		}
+	}
+}
+
+// live does what a user does, until the controller is killed.
+func (k *killed) live() {
+	k.t.Helper()
+	k.untilKilled("is Bound", func(ctx context.Context) error { return isBound(ctx, k.claim) })
+	if k.controller.hasExited() {
+		return
+	}
+	k.request(k.claim, "2Gi")
+	k.requested = true
+	k.untilKilled("has grown", func(ctx context.Context) error { return hasGrown(ctx, k.claim, 2<<30) })
+	if k.controller.hasExited() {
+		return
+	}
+	k.deleteClaim(k.claim)
+	k.deleted = true
+	k.untilKilled("is gone", func(ctx context.Context) error { return isGone(ctx, k.claim) })
+}
+
+// carryOn does the rest with the next controller.
+func (k *killed) carryOn() {
+	k.t.Helper()
+	if k.deleted {
+		return
+	}
+	k.bound(k.claim)
+	if !k.requested {
+		k.request(k.claim, "2Gi")
+	}
+	k.eventually("claim "+k.claim.Name+" has grown", func(ctx context.Context) error { return hasGrown(ctx, k.claim, 2<<30) })
+	k.deleteClaim(k.claim)
+}
+
+// untilKilled is eventually that ends as well when the controller has.
+func (k *killed) untilKilled(what string, check func(context.Context) error) {
+	k.t.Helper()
+	k.eventually("claim "+k.claim.Name+" "+what+", or the controller has ended", func(ctx context.Context) error {
+		if k.controller.hasExited() {
+			return nil
+		}
+		return check(ctx)
+	})
+}
+
+func (c *controller) hasExited() bool {
+	select {
+	case <-c.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+func isBound(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	now, err := getClaim(ctx, claim)
+	if err == nil && now.Status.Phase != corev1.ClaimBound {
+		err = fmt.Errorf("it is %s", now.Status.Phase)
+	}
+	return err
+}
+
+// hasGrown holds what Kubernetes says: of an image, that the node has yet to do its part.
+func hasGrown(ctx context.Context, claim *corev1.PersistentVolumeClaim, wantBytes int64) error {
+	now, err := getClaim(ctx, claim)
+	if err != nil {
+		return err
+	}
+	pv, err := getVolume(ctx, now.Spec.VolumeName)
+	if err != nil {
+		return err
+	}
+	capacity := now.Status.Capacity.Storage().Value()
+	if pv.Spec.RBD != nil && hasCondition(now, corev1.PersistentVolumeClaimFileSystemResizePending) {
+		capacity = wantBytes
+	}
+	if got := pv.Spec.Capacity.Storage().Value(); got != wantBytes || capacity != wantBytes {
+		return fmt.Errorf("the volume has %d bytes, the claim %d", got, capacity)
+	}
+	return nil
+}
+
+func isGone(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	if err := claimIsGone(claim)(ctx); err != nil {
+		return err
+	}
+	now, err := getVolume(ctx, "pvc-"+string(claim.UID))
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("its volume is %s", now.Status.Phase)
+}
+
+// hasNote reports whether the journal says that a volume is being made for a claim.
+func hasNote(ctx context.Context, claim *corev1.PersistentVolumeClaim) (bool, error) {
+	journal, err := suite.client.CoreV1().ConfigMaps(systemNamespace).Get(ctx, "ceph-provisioner-journal", metav1.GetOptions{})
+	if err != nil {
+		return false, err
+	}
+	_, left := journal.Data["pvc-"+string(claim.UID)]
+	return left, nil
+}
