@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -59,7 +60,7 @@ func (u users) Path(ctx context.Context, id string) (string, error) {
 		return "", err
 	}
 	var paths []string
-	for grant := range strings.SplitSeq(caps["mds"], ",") {
+	for _, grant := range grants(caps["mds"]) {
 		for word := range strings.FieldsSeq(grant) {
 			if path, isPath := strings.CutPrefix(word, "path="); isPath {
 				paths = append(paths, path)
@@ -78,6 +79,9 @@ func (u users) Ensure(ctx context.Context, id string, info Info) (Secret, error)
 			Cause: ErrInvalid, Op: "make client." + id, Detail: info.Volume.Path + " does not say which pool its data goes to",
 			Remedy: "set it in a mount of the file system: setfattr -n ceph.dir.layout.pool -v POOL " + info.Volume.Path,
 		}
+	}
+	if err := wantFit(id, info); err != nil {
+		return Secret{}, err
 	}
 	caps := capsFor(info)
 	key, err := u.store.GetOrCreate(ctx, id, caps)
@@ -112,6 +116,37 @@ func notOurs(op string, present Caps, problem string) error {
 	}
 }
 
+var capsWord = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
+
+// FitsCaps reports whether a path or name can stand in caps as it is (unquoted_path and
+// unquoted_word in Ceph's MDSAuthCaps.cc and OSDCap.cc).
+func FitsCaps(word string) bool { return capsWord.MatchString(word) }
+
+// wantFit refuses what would say something else in caps than where a volume is.
+func wantFit(id string, info Info) error {
+	words := []string{info.Volume.Path, info.DataPool}
+	if info.Namespace != "" {
+		words = append(words, info.Namespace)
+	}
+	if info.OtherFileSystems {
+		words = append(words, info.Volume.Container)
+	}
+	for _, word := range words {
+		if !FitsCaps(word) {
+			return &Error{
+				Cause: ErrInvalid, Op: "make client." + id, Detail: fmt.Sprintf("%q can't stand in caps", word),
+				Remedy: "give it a name of letters, digits, and _ . -, or the StorageClass a userId and userSecretName",
+			}
+		}
+	}
+	return nil
+}
+
+// grants are those of a daemon's caps. Ceph takes either sign between them.
+func grants(caps string) []string {
+	return strings.FieldsFunc(caps, func(r rune) bool { return r == ',' || r == ';' })
+}
+
 // capsFor reach the path and the data of one volume. Writing needs no right to set
 // quotas ("p"), which a pod could lift its own with.
 func capsFor(info Info) Caps {
@@ -131,7 +166,7 @@ func capsFor(info Info) Caps {
 // left users behind that had nothing but that.
 func isUserOf(path string, caps Caps) bool {
 	reaches := false
-	for grant := range strings.SplitSeq(caps["mds"], ",") {
+	for _, grant := range grants(caps["mds"]) {
 		words := strings.Fields(grant)
 		switch {
 		case len(words) == 0, slices.Equal(words, []string{"allow", "r"}):

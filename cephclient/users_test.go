@@ -114,6 +114,7 @@ func TestUsersAreDeletedWithTheirVolume(t *testing.T) {
 		"the parent":                           {"allow rw path=/volumes/kubernetes", "allow rw pool=a", false},
 		"a path that begins like the volume's": {"allow rw path=" + home + "2", "allow rw pool=a", false},
 		"the volume and another":               {"allow rw path=" + home + ", allow rw path=/volumes/y/z", "allow rw pool=a", false},
+		"the volume; and everything":           {"allow rw path=" + home + " ; allow rw", "allow rw pool=a", false},
 	} {
 		store := userStore{"u": {"mds": c.mds, "osd": c.osd}}
 		err := cephclient.NewUsers(store).Delete(t.Context(), "u", home)
