@@ -3,6 +3,9 @@ package pvspec
 import (
 	"path"
 	"strings"
+	"unicode"
+
+	"ceph.example/ceph-provisioner/cephclient"
 )
 
 // volumesRoot is where the mgr keeps subvolume groups.
@@ -29,10 +32,13 @@ func cephfsParameters(v *values, p *Parameters) {
 		}
 	}
 	p.User.ID = v.identity("userId", "")
-	p.User.Secret.Name = v.optional("userSecretName", "")
-	p.OwnUser = p.User.ID == "" && p.User.Secret.Name == ""
-	if !p.OwnUser && (p.User.ID == "" || p.User.Secret.Name == "") {
+	p.User.Secret.Name = v.secretName("userSecretName", "")
+	p.OwnUser = !v.given("userId") && p.User.Secret.Name == ""
+	if !p.OwnUser && (!v.given("userId") || p.User.Secret.Name == "") {
 		v.fault("parameters userId and userSecretName: give both, the identity that nodes mount all volumes with, or none of them for a user for each volume")
+	}
+	if above := p.Root + p.Group; p.OwnUser && !cephclient.FitsCaps(above) {
+		v.fault("parameters claimRoot and subvolumeGroup: %q can't stand in the caps of a user for each volume (letters, digits, and _ . - can): name another, or give userId and userSecretName", above)
 	}
 }
 
@@ -46,12 +52,14 @@ func defaultBackend(deterministic bool, root string) string {
 }
 
 // claimRoot reads the path that volumes lie under. It becomes part of caps, so what
-// would need quoting there is refused.
+// would end it there is refused. Ceph keeps snapshots, and deletion keeps what waits for
+// its purge, in folders whose names begin with a dot.
 func claimRoot(v *values) string {
 	root := v.optional("claimRoot", defaultClaimRoot)
 	clean := path.Clean("/" + root)
-	if strings.ContainsAny(root, " ,=\"'\\\t\n") || strings.Contains(root, "..") || clean != "/"+strings.Trim(root, "/") {
-		v.fault("parameter claimRoot: %q is not a plain absolute path (no empty parts, dots, spaces, commas, quotes or equals signs)", root)
+	if strings.ContainsAny(root, ",;=\"'\\") || strings.ContainsFunc(root, unicode.IsSpace) ||
+		strings.Contains("/"+root, "/.") || clean != "/"+strings.Trim(root, "/") {
+		v.fault("parameter claimRoot: %q is not a plain absolute path (no empty parts or parts that begin with a dot, no spaces, commas, semicolons, quotes, backslashes or equals signs)", root)
 		return defaultClaimRoot
 	}
 	return clean
@@ -70,9 +78,15 @@ func subvolumeParameters(v *values, p *Parameters, root string) {
 		v.fault("parameter deterministicNames: only for backend %q: subvolumes are named after the claim's UID", backendDirectory)
 	}
 	p.Group = v.place("subvolumeGroup", defaultSubvolumeGroup)
-	if !v.given("claimRoot") {
-		return
+	if v.given("claimRoot") {
+		groupFromRoot(v, p, root)
 	}
+	if strings.HasPrefix(p.Group, "_") || strings.HasPrefix(p.Group, ".") {
+		v.fault("parameters subvolumeGroup and claimRoot: groups like %q are the mgr's own: name one that does not begin with an underscore or a dot", p.Group)
+	}
+}
+
+func groupFromRoot(v *values, p *Parameters, root string) {
 	group, ok := groupOf(root)
 	switch {
 	case !ok:

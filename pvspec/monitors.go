@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 const (
@@ -41,15 +42,15 @@ func ParseMonitors(text string) ([]string, error) {
 }
 
 // v1OfVector picks the v1 address of a vector, or leaves its v2 address for
-// parseMonitor to refuse.
+// parseMonitor to refuse. Either stands apart from what is next to the vector.
 func v1OfVector(vector string) string {
 	inner := vector[1 : len(vector)-1]
 	for address := range strings.SplitSeq(inner, ",") {
 		if strings.HasPrefix(address, "v1:") {
-			return address
+			return " " + address + " "
 		}
 	}
-	return inner
+	return " " + inner + " "
 }
 
 func parseMonitor(field string) (string, error) {
@@ -64,11 +65,12 @@ func parseMonitor(field string) (string, error) {
 	if err != nil || !validHost(host) {
 		return "", fmt.Errorf("%q is not an address (accepted: host, host:port, [IPv6]:port)", field)
 	}
-	if port == msgrV2Port {
-		return "", fmt.Errorf("%q has the msgr v2 port; the kubelet's in-tree plugins need the v1 one, usually port %s", field, msgrV1Port)
-	}
-	if number, err := strconv.ParseUint(port, 10, 16); err != nil || number == 0 {
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 {
 		return "", fmt.Errorf("%q has no valid port", field)
+	}
+	if port = strconv.FormatUint(number, 10); port == msgrV2Port {
+		return "", fmt.Errorf("%q has the msgr v2 port; the kubelet's in-tree plugins need the v1 one, usually port %s", field, msgrV1Port)
 	}
 	return net.JoinHostPort(host, port), nil
 }
@@ -89,6 +91,9 @@ func splitHostPort(address string) (host, port string, err error) {
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9.])?$`)
 
+// validHost takes no name without a letter: that is a mistyped address, or the port
+// behind "v1:".
 func validHost(host string) bool {
-	return net.ParseIP(host) != nil || hostName.MatchString(host)
+	isName := hostName.MatchString(host) && strings.ContainsFunc(host, unicode.IsLetter) && host != "v1" && host != "v2"
+	return net.ParseIP(host) != nil || isName
 }

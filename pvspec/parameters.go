@@ -1,9 +1,6 @@
 package pvspec
 
 import (
-	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	storagev1 "k8s.io/api/storage/v1"
@@ -75,7 +72,7 @@ func common(v *values, p *Parameters) {
 	}
 	p.Monitors = monitors
 	p.Admin = adminIdentity(v)
-	p.User.Secret.Namespace = v.optional("userSecretNamespace", "")
+	p.User.Secret.Namespace = v.namespace("userSecretNamespace", "")
 	p.Create.DataPool = v.place("dataPool", "")
 }
 
@@ -83,8 +80,8 @@ func adminIdentity(v *values) Identity {
 	return Identity{
 		ID: v.identity("adminId", defaultAdminID),
 		Secret: SecretRef{
-			Namespace: v.optional("adminSecretNamespace", defaultAdminSecretNamespace),
-			Name:      v.required("adminSecretName"),
+			Namespace: v.namespace("adminSecretNamespace", defaultAdminSecretNamespace),
+			Name:      v.secretName("adminSecretName", v.required("adminSecretName")),
 		},
 	}
 }
@@ -111,98 +108,4 @@ var accepted = map[cephclient.Kind][]string{
 		"claimRoot", "deterministicNames", "fsName", "subvolumeGroup", "backend",
 		"dataPool", "namespaceIsolated", "userId", "userSecretName", "userSecretNamespace",
 	},
-}
-
-// values are the parameters of a class by lower-case key, and the faults found
-// in them, so that one look at the event shows them all.
-type values struct {
-	byKey  map[string]string
-	faults []string
-}
-
-func newValues(kind cephclient.Kind, parameters map[string]string) *values {
-	known := map[string]bool{}
-	for _, key := range accepted[kind] {
-		known[strings.ToLower(key)] = true
-	}
-	v := &values{byKey: map[string]string{}}
-	spelled := map[string]string{}
-	for _, key := range slices.Sorted(maps.Keys(parameters)) {
-		lower := strings.ToLower(key)
-		if !known[lower] {
-			v.fault("unknown parameter %q (accepted: %s)", key, strings.Join(accepted[kind], ", "))
-		}
-		if other, twice := spelled[lower]; twice {
-			v.fault("parameters %q and %q are the same key", other, key)
-		}
-		spelled[lower] = key
-		v.byKey[lower] = strings.TrimSpace(parameters[key])
-	}
-	return v
-}
-
-func (v *values) fault(format string, args ...any) {
-	v.faults = append(v.faults, fmt.Sprintf(format, args...))
-}
-
-func (v *values) check(key string, err error) {
-	if err != nil {
-		v.fault("parameter %s: %v", key, err)
-	}
-}
-
-func (v *values) err() error {
-	if len(v.faults) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%s", strings.Join(v.faults, "; "))
-}
-
-func (v *values) given(key string) bool { return v.byKey[strings.ToLower(key)] != "" }
-
-func (v *values) optional(key, fallback string) string {
-	if value := v.byKey[strings.ToLower(key)]; value != "" {
-		return value
-	}
-	return fallback
-}
-
-func (v *values) required(key string) string {
-	if !v.given(key) {
-		v.fault("parameter %s is required", key)
-	}
-	return v.optional(key, "")
-}
-
-// identity takes "client.admin" as well as "admin": both stand in old classes.
-func (v *values) identity(key, fallback string) string {
-	return strings.TrimPrefix(v.optional(key, fallback), "client.")
-}
-
-func (v *values) oneOf(key, fallback string, allowed ...string) string {
-	value := v.optional(key, fallback)
-	if value != fallback && !slices.Contains(allowed, value) {
-		v.fault("parameter %s: %q is not one of %s", key, value, strings.Join(allowed, ", "))
-	}
-	return value
-}
-
-func (v *values) boolean(key string) bool {
-	switch value := strings.ToLower(v.optional(key, "false")); value {
-	case "true":
-		return true
-	case "false":
-	default:
-		v.fault("parameter %s: %q is not one of true, false", key, value)
-	}
-	return false
-}
-
-// place is the name of a pool, file system or subvolume group.
-func (v *values) place(key, fallback string) string {
-	value := v.optional(key, fallback)
-	if strings.ContainsAny(value, "/@ \t\n\"") || value == "." || value == ".." {
-		v.fault("parameter %s: %q is not a name (no slash, at sign, quote or space)", key, value)
-	}
-	return value
 }

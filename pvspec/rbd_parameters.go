@@ -11,7 +11,7 @@ import (
 func rbdParameters(v *values, p *Parameters) {
 	p.Container = v.place("pool", defaultPool)
 	p.User.ID = v.identity("userId", p.Admin.ID)
-	p.User.Secret.Name = v.optional("userSecretName", "")
+	p.User.Secret.Name = v.secretName("userSecretName", "")
 	p.Keyring = v.optional("keyring", "")
 	if p.User.Secret.Name == "" && p.Keyring == "" {
 		v.fault("parameter userSecretName is required (or keyring, a file on every node)")
