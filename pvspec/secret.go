@@ -14,6 +14,9 @@ import (
 // keyEntry is the entry that in-tree controllers read.
 const keyEntry = "key"
 
+// whiteSpace is what C calls so: the rbd tool drops no other around a key.
+const whiteSpace = " \t\n\v\f\r"
+
 // KeyFromSecret returns the cephx key in a secret: its entry "key", or the only
 // entry whatever its name. White space around the key is dropped. Errors name
 // the secret and never what it holds.
@@ -28,7 +31,7 @@ func KeyFromSecret(secret *corev1.Secret) (cephclient.Secret, error) {
 	if !found {
 		return cephclient.Secret{}, fmt.Errorf("secret %s has no entry %q", ref, keyEntry)
 	}
-	key := strings.TrimSpace(string(text))
+	key := strings.Trim(string(text), whiteSpace)
 	if !isKey(key) {
 		return cephclient.Secret{}, fmt.Errorf("secret %s: entry is no cephx key; put there what `ceph auth get-key client.ID` prints, encoded by Kubernetes only once", ref)
 	}
@@ -61,7 +64,7 @@ const keyHeaderBytes = 2 + 4 + 4 + 2
 
 func isKey(text string) bool {
 	raw, err := base64.StdEncoding.DecodeString(text)
-	if err != nil || len(raw) <= keyHeaderBytes {
+	if err != nil || len(raw) <= keyHeaderBytes || strings.ContainsAny(text, whiteSpace) { // which base64 ignores
 		return false
 	}
 	return int(binary.LittleEndian.Uint16(raw[keyHeaderBytes-2:])) == len(raw)-keyHeaderBytes
