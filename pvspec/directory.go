@@ -44,7 +44,7 @@ func isLegacyShare(pv *corev1.PersistentVolume) bool {
 func legacyShareOf(pv *corev1.PersistentVolume) (cephclient.Volume, error) {
 	home, share := pv.Spec.CephFS.Path, pv.Annotations[annotationShare]
 	root := path.Dir(path.Dir(home))
-	if path.Base(home) != share || path.Clean(home) != home || path.Dir(home) == root {
+	if path.Base(home) != share || path.Clean(home) != home || path.Dir(home) == root || !path.IsAbs(home) {
 		return cephclient.Volume{}, fmt.Errorf("its path %s is not ROOT/GROUP/%s, as its annotation %s has it", home, share, annotationShare)
 	}
 	return directory(pv, root, strings.TrimPrefix(home, strings.TrimSuffix(root, "/")+"/")), nil

@@ -3,6 +3,7 @@ package pvspec
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -61,6 +62,9 @@ func volumeOf(pv *corev1.PersistentVolume) (cephclient.Volume, []string, error) 
 	switch {
 	case pv.Spec.RBD != nil:
 		rbd := pv.Spec.RBD
+		if rbd.RBDPool == "" || rbd.RBDImage == "" {
+			return cephclient.Volume{}, nil, fmt.Errorf("it names no pool or no image")
+		}
 		return cephclient.Volume{Kind: cephclient.RBD, Container: rbd.RBDPool, Name: rbd.RBDImage}, rbd.CephMonitors, nil
 	case pv.Spec.CephFS != nil:
 		volume, err := cephfsVolumeOf(pv)
@@ -95,8 +99,9 @@ func subvolumeOf(pv *corev1.PersistentVolume) (cephclient.Volume, error) {
 			annotationFileSystem, annotationSubvolumeGroup, annotationSubvolume)
 	}
 	home := volumesRoot + volume.Group + "/" + volume.Name
-	if path := pv.Spec.CephFS.Path; path != home && !strings.HasPrefix(path, home+"/") {
-		return volume, fmt.Errorf("its path %s is not below %s, which its annotations name", path, home)
+	isPart := !strings.Contains(volume.Group, "/") && !strings.Contains(volume.Name, "/")
+	if p := volume.Path; !isPart || path.Clean(p) != p || p != home && !strings.HasPrefix(p, home+"/") {
+		return volume, fmt.Errorf("its path %s is not below %s, which its annotations name", p, home)
 	}
 	return volume, nil
 }
