@@ -3,6 +3,7 @@ package pvspec
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -29,6 +30,9 @@ func NewRequest(parameters Parameters, claim *corev1.PersistentVolumeClaim) (Req
 		return Request{}, err
 	}
 	if err := checkClaim(parameters.Kind, claim); err != nil {
+		return Request{}, err
+	}
+	if err := checkNames(parameters, claim); err != nil {
 		return Request{}, err
 	}
 	volume := cephclient.Volume{
@@ -66,6 +70,24 @@ func Bytes(size resource.Quantity) (int64, error) {
 		return 0, fmt.Errorf("the claim asks for %s of storage: ask for more than 0 and less than 8Ei", size.String())
 	}
 	return size.Value(), nil
+}
+
+// checkNames refuses what would lead out of a class's place, or to another claim's
+// volume, user or secret. The API server lets only the last of it through: where
+// directories lie beside volumes that are called by a UID, a namespace of such a name
+// would be inside one of them.
+func checkNames(parameters Parameters, claim *corev1.PersistentVolumeClaim) error {
+	switch {
+	case claim.UID == "" || len(validation.IsDNS1123Label(namePrefix+string(claim.UID))) > 0:
+		return fmt.Errorf("no volume can be called by the claim's UID %q", claim.UID)
+	case len(validation.IsDNS1123Label(claim.Namespace)) > 0:
+		return fmt.Errorf("%q is not a namespace that a claim can be in", claim.Namespace)
+	case len(validation.IsDNS1123Subdomain(claim.Name)) > 0:
+		return fmt.Errorf("%q is not a name that a claim can have", claim.Name)
+	case parameters.Deterministic && (strings.HasPrefix(claim.Namespace, namePrefix) || strings.HasPrefix(claim.Name, namePrefix)):
+		return fmt.Errorf("the directory %s/%s would be called like one of another class: with deterministicNames, give claim and namespace names that do not begin with %s", claim.Namespace, claim.Name, namePrefix)
+	}
+	return nil
 }
 
 func checkClaim(kind cephclient.Kind, claim *corev1.PersistentVolumeClaim) error {
