@@ -3,9 +3,11 @@ package goceph
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/ceph/go-ceph/cephfs/admin"
+	"github.com/ceph/go-ceph/common/commands"
 	"github.com/ceph/go-ceph/rados"
 
 	"ceph.example/ceph-provisioner/cephclient"
@@ -19,22 +21,32 @@ type fileSystems struct{ session *session }
 func (f fileSystems) FileSystems(ctx context.Context) ([]cephclient.FileSystem, error) {
 	op := operation{name: "list the file systems of " + f.session.cluster.String(), asks: monitor}
 	return call(ctx, f.session, op, func(conn *rados.Conn) ([]cephclient.FileSystem, error) {
-		listed, err := admin.NewFromConn(conn).ListFileSystems()
-		if err != nil {
-			return nil, err
-		}
-		byDefault, err := defaultFileSystem(conn)
-		var fileSystems []cephclient.FileSystem
-		for _, each := range listed {
-			fileSystems = append(fileSystems, cephclient.FileSystem{
-				Name: each.Name, DataPools: each.DataPools, Default: each.Name == byDefault,
-			})
-		}
-		return fileSystems, err
+		return listFileSystems(conn)
 	})
 }
 
-func defaultFileSystem(conn *rados.Conn) (name string, err error) {
+func listFileSystems(conn commands.RadosCommander) ([]cephclient.FileSystem, error) {
+	listed, err := admin.NewFromConn(conn).ListFileSystems()
+	if err != nil {
+		return nil, err
+	}
+	byDefault, err := defaultFileSystem(conn)
+	if err != nil {
+		return nil, err
+	}
+	var fileSystems []cephclient.FileSystem
+	for _, each := range listed {
+		if each.Name == "" {
+			return nil, errors.New("the monitors' `fs ls` has a file system without a name")
+		}
+		fileSystems = append(fileSystems, cephclient.FileSystem{
+			Name: each.Name, DataPools: each.DataPools, Default: each.Name == byDefault,
+		})
+	}
+	return fileSystems, nil
+}
+
+func defaultFileSystem(conn commands.MonCommander) (name string, err error) {
 	answer, _, err := conn.MonCommand([]byte(`{"prefix":"fs dump","format":"json"}`))
 	if err != nil {
 		return "", err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,13 +124,20 @@ func (a attributes) date(found *cephclient.Found) error {
 	return nil
 }
 
-// parseSeconds reads a time as the MDS writes it, SECONDS.NANOSECONDS.
+// parseSeconds reads a time as libcephfs writes it, SECONDS.NANOSECONDS. Some releases
+// write 09 before the nanoseconds, instead of making them nine digits: then they are
+// left out.
 func parseSeconds(text string) time.Time {
-	var seconds, nanoseconds int64
-	if _, err := fmt.Sscanf(text, "%d.%d", &seconds, &nanoseconds); err != nil {
+	whole, fraction, _ := strings.Cut(text, ".")
+	seconds, err := strconv.ParseUint(whole, 10, 32) // as the MDS keeps them
+	if err != nil {
 		return time.Time{}
 	}
-	return time.Unix(seconds, nanoseconds).UTC()
+	nanoseconds, err := strconv.ParseUint(fraction, 10, 64)
+	if err != nil || len(fraction) != len("000000000") {
+		nanoseconds = 0
+	}
+	return time.Unix(int64(seconds), int64(nanoseconds)).UTC()
 }
 
 // hasMeta tells subvolumes from directories beside them, such as ceph.com/cephfs made.

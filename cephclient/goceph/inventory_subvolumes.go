@@ -68,17 +68,16 @@ const maxZone = 12 * time.Hour
 func (s subvolumes) lookByMgr(ctx context.Context, volume cephclient.Volume) (cephclient.Found, error) {
 	op := operation{name: "look at " + volume.String(), asks: manager, needs: needsCommand("fs subvolume info", volume)}
 	return call(ctx, s.session, op, func(conn *rados.Conn) (cephclient.Found, error) {
-		info, err := admin.NewFromConn(conn).SubVolumeInfo(volume.Container, volume.Group, volume.Name)
+		info, err := subvolumeInfo(conn, volume)
 		if err != nil {
 			return cephclient.Found{}, err
 		}
 		if info.State == admin.StateSnapRetained { // the volume itself is gone
 			return cephclient.Found{}, cephclient.NewError(cephclient.ErrNotFound, op.name, "only its snapshots are left", false)
 		}
-		quota, _ := info.BytesQuota.(admin.ByteCount) // else it has none, which is 0 as well
 		volume.Path = info.Path
 		return cephclient.Found{
-			Volume: volume, ID: info.Path, SizeBytes: int64(quota),
+			Volume: volume, ID: info.Path, SizeBytes: info.quotaBytes,
 			CreatedAt: info.CreatedAt.Time, ModifiedAt: info.Mtime.Time, Slack: maxZone,
 		}, nil
 	})

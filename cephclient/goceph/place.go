@@ -1,6 +1,7 @@
 package goceph
 
 import (
+	"cmp"
 	"io/fs"
 	"path"
 	"strings"
@@ -38,14 +39,17 @@ func placeOf(volume cephclient.Volume) (at place, ok bool) {
 		first, _, _ := strings.Cut(at.directory, "/")
 		return at, path.IsAbs(at.root) && volume.Name != "" && isBelow(at.directory) && first != deleting
 	}
-	at.root = path.Join(subvolumeRoot, volume.Group)
-	if volume.Group == "" {
-		at.root = path.Join(subvolumeRoot, noGroup)
-	}
-	var found bool
-	at.directory, found = strings.CutPrefix(volume.Path, at.root+"/")
+	at.root, at.directory, ok = inGroup(volume, volume.Path)
 	// Of several file systems the default one may hold another volume of this path.
-	return at, found && at.fileSystem != "" && isBelow(at.directory)
+	return at, ok && at.fileSystem != ""
+}
+
+// inGroup takes the path of a subvolume apart, if it lies in its group.
+func inGroup(volume cephclient.Volume, home string) (group, below string, ok bool) {
+	name := cmp.Or(volume.Group, noGroup)
+	group = path.Join(subvolumeRoot, name)
+	below, ok = strings.CutPrefix(home, group+"/")
+	return group, below, ok && isBelow(name) && isBelow(below) && !strings.Contains(name, "/")
 }
 
 // isBelow refuses what would lead upwards: libcephfs does not stop at the root

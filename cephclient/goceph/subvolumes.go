@@ -68,21 +68,14 @@ func (s subvolumes) Inspect(ctx context.Context, volume cephclient.Volume) (ceph
 	}
 	op := operation{name: "read " + volume.String(), asks: manager, needs: needsCommand("fs subvolume info", volume)}
 	return call(ctx, s.session, op, func(conn *rados.Conn) (cephclient.CephFSInfo, error) {
-		info, err := admin.NewFromConn(conn).SubVolumeInfo(volume.Container, volume.Group, volume.Name)
-		if err != nil {
-			return cephclient.CephFSInfo{}, err
-		}
-		quota, limited := info.BytesQuota.(admin.ByteCount)
-		if !limited {
-			quota = admin.ByteCount(cephclient.Unlimited)
-		}
-		if info.Path == "" {
-			return cephclient.CephFSInfo{}, fmt.Errorf("the mgr names no path for it, state %q", info.State)
+		info, err := subvolumeInfo(conn, volume)
+		if err == nil {
+			err = info.wantPath(volume)
 		}
 		return cephclient.CephFSInfo{
-			QuotaBytes: int64(quota), UsedBytes: int64(info.BytesUsed), Path: info.Path,
+			QuotaBytes: info.quotaBytes, UsedBytes: int64(info.BytesUsed), Path: info.Path,
 			DataPool: info.DataPool, Namespace: info.PoolNamespace,
-		}, nil
+		}, err
 	})
 }
 
