@@ -116,7 +116,7 @@ func (b *Backend) apply(volume cephclient.Volume, effect func(size int64, found 
 	b.sizes[volume.Name] = size
 	info := cephclient.Info{Volume: volume, SizeBytes: size, Owner: b.Owner}
 	if volume.Kind == cephclient.CephFS {
-		info.Volume.Path = "/volumes/" + volume.Group + "/" + volume.Name
+		info.Volume.Path = volume.Home()
 	}
 	return info, nil
 }
