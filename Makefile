@@ -14,6 +14,8 @@ e2e_env = CEPH_PROVISIONER_BIN=$(CURDIR)/bin/ceph-provisioner LOCALCLUSTER_BIN=$
 	KILLPOINTS_BIN=$(CURDIR)/bin/ceph-provisioner-killpoints
 e2e_tests = $(e2e_env) $(call gotestsum,testname) -count=1 -timeout=45m $(1) $(e2e_package)
 
+FUZZTIME ?= 30s
+
 # Where Ceph is linked, or a real cluster is needed; all other packages build without cgo.
 e2e_package = ./test/...
 
@@ -27,10 +29,10 @@ demo: build localcluster ## provision, write, grow and delete on a real local Ce
 
 test: verify unit e2e ## everything that CI runs: verify, unit, e2e
 	@echo "ran: verify, unit tests with the race detector, end-to-end tests on a real Ceph and Kubernetes"
-	@echo "did not run: demo (make demo), a kubelet that mounts the volumes (make node-check), benchmarks (make bench)"
+	@echo "did not run: demo (make demo), a kubelet that mounts the volumes (make node-check), benchmarks (make bench), fuzzing beyond its seeds (make fuzz)"
 
 ##@ Develop
-.PHONY: deps build bin/ceph-provisioner-killpoints localcluster unit e2e chaos node-check bench verify dev-up dev-down
+.PHONY: deps build bin/ceph-provisioner-killpoints localcluster unit fuzz e2e chaos node-check bench verify dev-up dev-down
 deps: ## install the Debian packages that are missing
 	@hack/install-deps.sh
 
@@ -46,6 +48,9 @@ localcluster: deps ## build bin/localcluster and the Kubernetes control plane (m
 
 unit: deps ## unit tests, with the race detector
 	$(call gotestsum,pkgname) -race -count=1 $$($(go) list ./... | grep -v /test)
+
+fuzz: deps ## silly and hostile input, FUZZTIME (30s) for each fuzz target
+	FUZZTIME=$(FUZZTIME) hack/fuzz.sh
 
 e2e: build localcluster bin/ceph-provisioner-killpoints ## end-to-end tests on a real local Ceph and Kubernetes, growth with its feature gate off and on
 	$(call e2e_tests)
