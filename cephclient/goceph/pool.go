@@ -36,7 +36,7 @@ type Options struct {
 	Timeout         time.Duration // after which a service that does not answer counts as hung
 	CallsPerService int           // at once to the monitors, OSDs, mgr and MDS of a cluster each, over all identities
 	// Unpurged is told, if it is not nil, once for each reason why removed directories
-	// can't be purged. They wait then for the next occasion.
+	// can't be purged. That is tried again.
 	Unpurged func(error)
 }
 
@@ -82,6 +82,7 @@ func NewPool(options Options) *Pool {
 		options:     options,
 		connections: newShared(idleAfter, (*rados.Conn).Shutdown),
 		mounts:      newShared(mountIdleAfter, unmount),
+		purges:      purges{retryAfter: purgeRetryAfter},
 		services:    map[limited]*limits{},
 		denied:      map[string]time.Time{},
 	}

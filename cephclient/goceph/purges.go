@@ -7,20 +7,27 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ceph/go-ceph/cephfs"
 )
 
+// purgeRetryAfter is after which pause a purge that has failed is tried again.
+const purgeRetryAfter = 20 * time.Second
+
 // purges keeps each root to one purge at a time in this process. A purge that is
-// cut short, or can't be done, is taken up at the next occasion: when the next
-// directory is removed there, or the root is mounted anew.
+// cut short is taken up when the next directory is removed there, or the next process
+// mounts the root.
 type purges struct {
+	retryAfter time.Duration
+
 	stopping atomic.Bool
 	under    sync.WaitGroup
 
 	mu      sync.Mutex
 	running map[string]bool   // true if it is to look once more
 	failed  map[string]string // the last failure that was told
+	waiting map[string]bool   // for their next try
 }
 
 // start runs purge in the background, or has the one that runs look once more.
@@ -79,6 +86,25 @@ func (p *purges) again(key string) bool {
 	return again
 }
 
+// later starts a purge that has failed after a pause, and once however often it has.
+func (p *purges) later(key string, purge func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting[key] {
+		return
+	}
+	if p.waiting == nil {
+		p.waiting = map[string]bool{}
+	}
+	p.waiting[key] = true
+	time.AfterFunc(p.retryAfter, func() {
+		p.mu.Lock()
+		delete(p.waiting, key)
+		p.mu.Unlock()
+		p.start(key, purge)
+	})
+}
+
 // isNews reports whether a failure was not told before. Success makes all failures
 // news again.
 func (p *purges) isNews(key string, err error) bool {
@@ -101,12 +127,17 @@ func (p *purges) isNews(key string, err error) bool {
 func (s *session) startPurge(at place) {
 	aside := place{fileSystem: at.fileSystem, root: path.Join(at.root, deleting)}
 	key := fmt.Sprintf("%q %q %q", strings.Join(s.cluster.Monitors, ","), aside.fileSystem, aside.root)
-	s.pool.purges.start(key, func() {
+	var purge func()
+	purge = func() {
 		err := s.purge(aside)
+		if err != nil {
+			s.pool.purges.later(key, purge)
+		}
 		if s.pool.purges.isNews(key, err) && s.pool.options.Unpurged != nil {
 			s.pool.options.Unpurged(fmt.Errorf("purge %s of file system %q of %s: %w", aside.root, aside.fileSystem, s.cluster, err))
 		}
-	})
+	}
+	s.pool.purges.start(key, purge)
 }
 
 func (s *session) purge(aside place) error {

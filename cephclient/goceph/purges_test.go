@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestPurgesOneAtATimeAndLooksOnceMore(t *testing.T) {
@@ -48,4 +49,19 @@ func TestPurgeFailuresAreToldOnce(t *testing.T) {
 	if !purges.isNews("b", hung) {
 		t.Error("one root's failure hides another's")
 	}
+}
+
+func TestPurgeThatHasFailedIsTriedAgainOnce(t *testing.T) {
+	p := purges{retryAfter: time.Millisecond}
+	tried := make(chan struct{}, 10)
+	for range 3 { // three removals, each of which has found that purging fails
+		p.later("root", func() { tried <- struct{}{} })
+	}
+	<-tried
+	p.await(t.Context())
+	if len(tried) > 0 {
+		t.Errorf("it was tried %d times", len(tried)+1)
+	}
+	p.later("root", func() { tried <- struct{}{} })
+	<-tried
 }
