@@ -27,20 +27,20 @@ const (
 func (d directories) Remove(ctx context.Context, volume cephclient.Volume) error {
 	op := change("delete", volume, metadata)
 	mounted := false
-	at, err := callMount(ctx, d.session, op, volume, func(mount *cephfs.MountInfo, at place) (place, error) {
+	_, err := callMount(ctx, d.session, op, volume, func(mount *cephfs.MountInfo, at place) (none, error) {
 		mounted = true
 		err := remove(mount, op, at)
+		if err == nil {
+			d.session.startPurge(at) // here, because the caller may have given up by now
+		}
 		if err == nil || causeOf(err) == cephclient.ErrNotFound {
 			err = errors.Join(removeLegacyMeta(mount, volume), err)
 			removeEmpty(mount, at.parents())
 		}
-		return at, err
+		return none{}, err
 	})
-	switch {
-	case err == nil:
-		d.session.startPurge(at)
-	case errors.Is(err, cephclient.ErrNotFound) && !mounted:
-		err = absentRoot(op, volume)
+	if errors.Is(err, cephclient.ErrNotFound) && !mounted {
+		return absentRoot(op, volume)
 	}
 	return err
 }
