@@ -109,7 +109,11 @@ func run[C any](ctx context.Context, s *session, op operation, on line[C], f fun
 	}
 	finished := make(chan outcome, 1)
 	go func() {
-		result, err := f(held.conn)
+		var result any
+		err := s.mayChange(op)
+		if err == nil {
+			result, err = f(held.conn)
+		}
 		on.among.release(held, silent(err) || denied(err))
 		<-slots
 		unlock()
@@ -173,6 +177,17 @@ func (s *session) lock(ctx context.Context, op operation) (unlock func(), err er
 		return nil, busy(op, "an earlier call for it has not ended yet")
 	}
 	return unlock, nil
+}
+
+// mayChange is asked when nothing is in the way any more.
+func (s *session) mayChange(op operation) error {
+	if !op.mutating() || s.pool.options.MayChange == nil {
+		return nil
+	}
+	if err := s.pool.options.MayChange(); err != nil {
+		return cephclient.NewError(cephclient.ErrUnknown, op.name, err.Error(), false)
+	}
+	return nil
 }
 
 func busy(op operation, detail string) error {

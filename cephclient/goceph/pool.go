@@ -35,6 +35,9 @@ const (
 type Options struct {
 	Timeout         time.Duration // after which a service that does not answer counts as hung
 	CallsPerService int           // at once to the monitors, OSDs, mgr and MDS of a cluster each, over all identities
+	// MayChange, if it is not nil, is asked right before each change in Ceph, which is not
+	// made then if the answer is an error.
+	MayChange func() error
 	// Unpurged is told, if it is not nil, once for each reason why removed directories
 	// can't be purged. That is tried again.
 	Unpurged func(error)

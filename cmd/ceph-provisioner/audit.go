@@ -69,11 +69,11 @@ func auditVolumes(args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	client, err := newKubernetesClient(o)
+	client, err := newKubernetesClient(o, &tenure{})
 	if err != nil {
 		return err
 	}
-	ceph := newPool(o)
+	ceph := newPool(o, &tenure{})
 	defer closePool(ctx, ceph)
 	installation, err := provisioner.Installation(ctx, client)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // newAuditJob has a client of its own, whose limits of requests hold up no claims, and
 // shares the connections to Ceph, whose limits hold for all calls together.
 func newAuditJob(o options, ceph *goceph.Pool) (*audit.Job, error) {
-	client, err := newKubernetesClient(o)
+	client, err := newKubernetesClient(o, &tenure{})
 	if err != nil {
 		return nil, err
 	}

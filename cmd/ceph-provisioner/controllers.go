@@ -47,8 +47,8 @@ type controllers struct {
 // about a second.
 const closeTimeout = 3 * time.Second
 
-func newControllers(o options, client kubernetes.Interface) (*controllers, error) {
-	ceph := newPool(o)
+func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*controllers, error) {
+	ceph := newPool(o, tenure)
 	access := newAccess(client, ceph)
 	// The volumes and classes of one factory serve all three loops. Claims can't
 	// be shared by two ProvisionControllers: each adds the same indexer.
@@ -131,10 +131,11 @@ func resumePurges(ctx context.Context, o options, p *provisioner.Provisioner, cl
 	}
 }
 
-func newPool(o options) *goceph.Pool {
+func newPool(o options, tenure *tenure) *goceph.Pool {
 	return goceph.NewPool(goceph.Options{
 		Timeout:         o.timeout / 2, // so that Ceph's own answer comes before the attempt is over
 		CallsPerService: goceph.DefaultCallsPerService,
+		MayChange:       tenure.check,
 		Unpurged:        func(err error) { klog.Background().Error(err, "Deleted directories stay in CephFS") },
 	})
 }

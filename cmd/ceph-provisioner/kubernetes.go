@@ -20,7 +20,29 @@ import (
 	"ceph.example/ceph-provisioner/pvspec"
 )
 
-func newKubernetesClient(o options) (kubernetes.Interface, error) {
+// newKubernetesClient changes nothing after the tenure.
+func newKubernetesClient(o options, tenure *tenure) (kubernetes.Interface, error) {
+	config, err := newKubernetesConfig(o)
+	if err != nil {
+		return nil, err
+	}
+	config.Wrap(killpoint.Transport)
+	config.Wrap(tenure.guard)
+	return kubernetes.NewForConfig(config)
+}
+
+// newLeaseClient is for the Lease alone, which must not wait behind other requests, nor
+// for an answer longer than it may.
+func newLeaseClient(o options) (kubernetes.Interface, error) {
+	config, err := newKubernetesConfig(o)
+	if err != nil {
+		return nil, err
+	}
+	config.Timeout = o.leaderElection.renewDeadline / 2
+	return kubernetes.NewForConfig(config)
+}
+
+func newKubernetesConfig(o options) (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("find the API server: %w", err)
@@ -29,8 +51,7 @@ func newKubernetesClient(o options) (kubernetes.Interface, error) {
 	config.Burst = o.kubeAPIBurst
 	config.WarningHandler = rest.NoWarnings{} // each PersistentVolume would log that in-tree volumes are deprecated
 	config.UserAgent = "ceph-provisioner/" + version
-	config.Wrap(killpoint.Transport)
-	return kubernetes.NewForConfig(config)
+	return config, nil
 }
 
 // objects reads single objects from the API server.

@@ -37,7 +37,7 @@ func TestReadingASecretLogsNoKey(t *testing.T) {
 	defer server.Close()
 
 	log := captureLog(t)
-	client, err := newKubernetesClient(options{kubeconfig: kubeconfig(t, server.URL), kubeAPIQPS: 1, kubeAPIBurst: 1})
+	client, err := newKubernetesClient(options{kubeconfig: kubeconfig(t, server.URL), kubeAPIQPS: 1, kubeAPIBurst: 1}, &tenure{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestWritingASecretLogsNoKey(t *testing.T) {
 	defer server.Close()
 
 	log := captureLog(t)
-	client, err := newKubernetesClient(options{kubeconfig: kubeconfig(t, server.URL), kubeAPIQPS: 100, kubeAPIBurst: 100})
+	client, err := newKubernetesClient(options{kubeconfig: kubeconfig(t, server.URL), kubeAPIQPS: 100, kubeAPIBurst: 100}, &tenure{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -16,12 +15,10 @@ import (
 // leaseName is the one Lease that all loops work under.
 const leaseName = "ceph-provisioner"
 
-var errLeaseLost = errors.New("the lease was lost; another replica takes over")
-
 // lead runs work while this process holds the Lease. When the context ends, the
-// Lease is released as soon as work has returned. When the Lease is lost, lead
-// returns at once and the process must end, since calls may still be under way.
-func lead(ctx context.Context, o leaderOptions, client kubernetes.Interface, health *health, work func(context.Context)) error {
+// Lease is released as soon as work has returned. When the Lease is lost, the tenure or
+// lead ends, and the process must end, since calls may still be under way.
+func lead(ctx context.Context, o leaderOptions, client kubernetes.Interface, tenure *tenure, health *health, work func(context.Context)) error {
 	host, err := os.Hostname()
 	if err != nil {
 		return err
@@ -35,7 +32,7 @@ func lead(ctx context.Context, o leaderOptions, client kubernetes.Interface, hea
 	electing, release := context.WithCancel(context.WithoutCancel(ctx))
 	defer release()
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock:            lock,
+		Lock:            &watchedLock{Interface: lock, tenure: tenure, duration: o.leaseDuration},
 		Name:            leaseName,
 		LeaseDuration:   o.leaseDuration,
 		RenewDeadline:   o.renewDeadline,

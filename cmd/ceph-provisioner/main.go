@@ -18,9 +18,14 @@ func main() {
 	case errors.As(err, &code):
 		os.Exit(int(code))
 	case err != nil:
-		fmt.Fprintln(os.Stderr, "ceph-provisioner:", err)
-		os.Exit(1)
+		die(err)
 	}
+}
+
+// die ends the process at once, with the calls to Ceph that are under way.
+func die(err error) {
+	fmt.Fprintln(os.Stderr, "ceph-provisioner:", err)
+	os.Exit(1)
 }
 
 // exitCode ends the process without a message: what there is to say was said.

@@ -31,11 +31,11 @@ func rotateKeys(args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	client, err := newKubernetesClient(o)
+	client, err := newKubernetesClient(o, &tenure{})
 	if err != nil {
 		return err
 	}
-	ceph := newPool(o)
+	ceph := newPool(o, &tenure{})
 	defer closePool(ctx, ceph)
 	p := provisioner.New(provisioner.Options{Kind: cephclient.CephFS, Access: newAccess(client, ceph), Client: client, Secrets: objects{client}})
 	var errs []error

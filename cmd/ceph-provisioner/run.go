@@ -37,11 +37,12 @@ func run(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 
-	client, err := newKubernetesClient(o)
+	tenure := &tenure{lose: die}
+	client, err := newKubernetesClient(o, tenure)
 	if err != nil {
 		return err
 	}
-	loops, err := newControllers(o, client)
+	loops, err := newControllers(o, client, tenure)
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,11 @@ func run(args []string) error {
 	}
 	work := func(ctx context.Context) { loops.run(ctx, client) }
 	if o.leaderElection.enabled {
-		return lead(ctx, o.leaderElection, client, health, work)
+		lease, err := newLeaseClient(o)
+		if err != nil {
+			return err
+		}
+		return lead(ctx, o.leaderElection, lease, tenure, health, work)
 	}
 	health.ready.Store(true)
 	work(ctx)
