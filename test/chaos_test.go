@@ -80,7 +80,7 @@ func TestChaos(t *testing.T) {
 	}
 	s.eventually("all claims are as they were last asked for", func(ctx context.Context) error { return s.areAsAsked(ctx, sizes) })
 	s.eventuallyIn(t.Context(), toolInterval, patience, "Ceph has one volume for each claim, and none besides", func(ctx context.Context) error {
-		return s.oneVolumeEach(ctx, ceph, sizes, deleted)
+		return s.oneVolumeForEach(ctx, ceph, sizes, deleted)
 	})
 	for uid := range s.uids(sizes, deleted) {
 		if suite.recorder.shrunk("pvc-" + string(uid)) {
@@ -179,8 +179,8 @@ func (s *scene) areAsAsked(ctx context.Context, sizes map[string]int) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// oneVolumeEach looks for images, subvolumes, directories, users and secrets.
-func (s *scene) oneVolumeEach(ctx context.Context, ceph *cephCluster, sizes map[string]int, deleted map[string]types.UID) error {
+// oneVolumeForEach looks for images, subvolumes, directories, users and secrets.
+func (s *scene) oneVolumeForEach(ctx context.Context, ceph *cephCluster, sizes map[string]int, deleted map[string]types.UID) error {
 	traces, err := ceph.allTraces(ctx)
 	if err != nil {
 		return err

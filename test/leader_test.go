@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -30,7 +31,7 @@ func TestStandbyTakesOver(t *testing.T) {
 	if now := leader(t); now != before {
 		t.Fatalf("the leader is %q after the start of a standby, want %q as before", now, before)
 	}
-	first := suite.controller
+	first, renewed := suite.controller, lease(t).RenewTime
 	suite.controller = standby
 	if err := first.stop(); err != nil {
 		t.Fatal(err)
@@ -41,6 +42,9 @@ func TestStandbyTakesOver(t *testing.T) {
 		}
 		return nil
 	})
+	if waited := lease(t).AcquireTime.Sub(renewed.Time); waited >= leaseDuration {
+		t.Errorf("the standby took the lease %s after it was renewed: it was not given back", waited)
+	}
 	s.made(class, "1Gi")
 	s.eventually("what was left to be purged is gone", func(context.Context) error {
 		if _, err := os.Lstat(leftover); !errors.Is(err, os.ErrNotExist) {
@@ -50,15 +54,21 @@ func TestStandbyTakesOver(t *testing.T) {
 	})
 }
 
-// leader is who holds the lease; nobody if it was given back.
-func leader(t *testing.T) string {
+// lease is as the API server has it now.
+func lease(t *testing.T) coordinationv1.LeaseSpec {
 	t.Helper()
 	lease, err := suite.client.CoordinationV1().Leases(systemNamespace).Get(t.Context(), "ceph-provisioner", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lease.Spec.HolderIdentity == nil {
-		return ""
+	return lease.Spec
+}
+
+// leader is who holds the lease; nobody if it was given back.
+func leader(t *testing.T) string {
+	t.Helper()
+	if holder := lease(t).HolderIdentity; holder != nil {
+		return *holder
 	}
-	return *lease.Spec.HolderIdentity
+	return ""
 }

@@ -34,6 +34,7 @@ type environment struct {
 	kubeconfig string   // the controller's
 	token      string   // the only credential in it
 	keys       sync.Map // every key that a test has taken out of a volume's secret
+	unready    []span   // when the API server was starting
 
 	controller  *controller // the one that leads
 	mu          sync.Mutex
