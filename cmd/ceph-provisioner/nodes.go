@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -42,14 +43,27 @@ func kernelOnly(object any) (any, error) {
 	}, nil
 }
 
+// An API server that has just started refuses everybody everything for a moment. Who is
+// refused enoughRefusals times within refusalsLast is meant.
+const (
+	enoughRefusals = 4
+	refusalsLast   = 10 * time.Minute
+)
+
 // run keeps the nodes up to date until the context ends, or the API server says
 // that they are not ours to see.
 func (n nodes) run(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	refusals, first := 0, time.Time{}
 	_ = n.informer.SetWatchErrorHandler(func(r *cache.Reflector, err error) { // fails only for one that runs
 		if apierrors.IsForbidden(err) {
-			stop() // client-go has logged it, and would do so at each further attempt
+			if time.Since(first) > refusalsLast {
+				refusals, first = 0, time.Now()
+			}
+			if refusals++; refusals == enoughRefusals {
+				stop() // client-go has logged it, and would do so at each further attempt
+			}
 			return
 		}
 		cache.DefaultWatchErrorHandler(r, err)
