@@ -103,7 +103,7 @@ func (s *scene) killedAfterEachWrite(ceph *cephCluster, class string, atLeast in
 		k := &killed{scene: s, claim: s.claim(class, "1Gi")}
 		k.live()
 		more := s.controller.hasExited() && recover(k)
-		s.eventually("claim and volume are gone", func(ctx context.Context) error { return isGone(ctx, k.claim) })
+		s.eventually("claim and volume are gone", func(ctx context.Context) error { return claimAndVolumeAreGone(ctx, k.claim) })
 		s.traceless(ceph, k.claim)
 		if err := s.controller.stop(); err != nil {
 			s.t.Error(err)
@@ -135,7 +135,7 @@ func (k *killed) live() {
 	}
 	k.deleteClaim(k.claim)
 	k.deleted = true
-	k.untilKilled("is gone", func(ctx context.Context) error { return isGone(ctx, k.claim) })
+	k.untilKilled("is gone", func(ctx context.Context) error { return claimAndVolumeAreGone(ctx, k.claim) })
 }
 
 // carryOn does the rest with the next controller.
@@ -200,7 +200,7 @@ func hasGrown(ctx context.Context, claim *corev1.PersistentVolumeClaim, wantByte
 	return nil
 }
 
-func isGone(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+func claimAndVolumeAreGone(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
 	if err := claimIsGone(claim)(ctx); err != nil {
 		return err
 	}
