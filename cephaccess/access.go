@@ -138,24 +138,6 @@ func (a *Access) Open(ctx context.Context, pv *corev1.PersistentVolume) (cephcli
 	return backend, source.Volume, err
 }
 
-// AdminSecret names the secret that Open reads the key from.
-func (a *Access) AdminSecret(ctx context.Context, pv *corev1.PersistentVolume) (pvspec.SecretRef, error) {
-	source, err := a.source(ctx, pv)
-	return source.Admin.Secret, err
-}
-
-// SecretVersion changes with the secret; it is empty while there is none.
-func (a *Access) SecretVersion(ctx context.Context, ref pvspec.SecretRef) (string, error) {
-	secret, err := a.Secrets.Secret(ctx, ref)
-	if apierrors.IsNotFound(err) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	return secret.ResourceVersion, nil
-}
-
 func (a *Access) source(ctx context.Context, pv *corev1.PersistentVolume) (pvspec.Source, error) {
 	var class *storagev1.StorageClass
 	if pvspec.NeedsClass(pv) {

@@ -45,6 +45,7 @@ type Error struct {
 	Detail string // what Ceph said, or who is in the way; may be empty
 	Remedy string // what the reader can do; may be empty
 	Wrote  bool   // something in Ceph may have been changed
+	Awaits string // which part of which cluster has not answered; empty if it has
 }
 
 // NewError describes a failed call. mutating says that the call changes

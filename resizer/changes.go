@@ -37,7 +37,7 @@ func (r *Resizer) claimDeleted(last any) {
 	if claim, ok := last.(*corev1.PersistentVolumeClaim); ok {
 		key := cache.MetaObjectToName(claim).String()
 		r.told.forget(claim.UID)
-		r.stalled.remove(key)
+		r.stalled.Forget(key)
 		r.queue.Forget(key)
 	}
 }

@@ -156,7 +156,6 @@ func (r *Resizer) fail(ctx context.Context, run *run, cause error, certain bool)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failTimeout)
 	defer cancel()
 	r.told.tell(run.claim, corev1.EventTypeWarning, reasonFailed, cause.Error())
-	r.stalled.add(ctx, run)
 	if asked := wanted(run.claim, run.pv); asked.Cmp(capacity(run.claim.Status.Capacity)) <= 0 {
 		return cause // nothing was asked for
 	}

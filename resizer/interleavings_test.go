@@ -23,13 +23,13 @@ import (
 	"ceph.example/ceph-provisioner/cephclient"
 	cephfake "ceph.example/ceph-provisioner/cephclient/fake"
 	"ceph.example/ceph-provisioner/pvspec"
+	"ceph.example/ceph-provisioner/stalled"
 )
 
 // model is one claim, its volume, and everybody who may touch them. Each move
 // is one effect of one of them, so that a generated list of moves is an
 // interleaving, with crashes, of whatever may happen at the same time.
 type model struct {
-	access            // but for Open
 	*cephfake.Backend // but for Grow
 
 	t    *testing.T
@@ -87,7 +87,7 @@ func newModel(t *testing.T, seed uint64) *model {
 			access:  m,
 			told:    &told{recorder: &record.FakeRecorder{}},
 			pods:    &pods{client: client},
-			stalled: &stalled{access: access{}},
+			stalled: stalled.New().Queue(nil),
 		}
 	}
 	return m

@@ -24,16 +24,13 @@ import (
 
 	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/pvspec"
+	"ceph.example/ceph-provisioner/stalled"
 )
 
 // Access leads to Ceph.
 type Access interface {
 	// Open leads from a PersistentVolume to a backend for its volume.
 	Open(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error)
-	// AdminSecret names the secret that Open reads the key from.
-	AdminSecret(ctx context.Context, pv *corev1.PersistentVolume) (pvspec.SecretRef, error)
-	// SecretVersion changes with the secret; it is empty while there is none.
-	SecretVersion(ctx context.Context, ref pvspec.SecretRef) (string, error)
 }
 
 // Options are what a Resizer works with and within.
@@ -43,6 +40,7 @@ type Options struct {
 	Timeout      time.Duration // for one attempt at one claim
 	RetryStart   time.Duration // pause after the first failure; doubled after each
 	RetryMax     time.Duration // also between two looks at whether pods still use a volume
+	Stalled      *stalled.Work // what waits after a failure; the caller runs it
 	// RaiseMounted raises the capacity of a CephFS PersistentVolume at once, also
 	// while pods use it. Otherwise it waits until none does (docs/expansion.md).
 	RaiseMounted bool
@@ -55,7 +53,7 @@ type Resizer struct {
 	access  Access
 	told    *told
 	pods    *pods
-	stalled *stalled
+	stalled *stalled.Queue                  // by the names in the queue
 	queue   workqueue.RateLimitingInterface // of claims, and of volumes that have none any more
 	claims  corelisters.PersistentVolumeClaimLister
 	volumes corelisters.PersistentVolumeLister
@@ -80,7 +78,7 @@ func New(
 		volumes: volumes.Lister(),
 		classes: classes.Lister(),
 	}
-	r.stalled = &stalled{access: access, wake: r.wake}
+	r.stalled = options.Stalled.Queue(func(key string) { r.queue.Add(key) })
 	for informer, handler := range map[cache.SharedIndexInformer]cache.ResourceEventHandlerFuncs{
 		claims.Informer(): {
 			AddFunc:    func(claim any) { r.claimChanged(nil, claim) },
@@ -112,9 +110,6 @@ func (r *Resizer) Run(ctx context.Context) {
 			}
 		})
 	}
-	workers.StartWithContext(ctx, func(ctx context.Context) {
-		wait.UntilWithContext(ctx, r.stalled.check, secretInterval)
-	})
 	<-ctx.Done()
 	r.queue.ShutDown()
 	workers.Wait()
@@ -137,7 +132,7 @@ func (r *Resizer) next(ctx context.Context) bool {
 	switch err := r.sync(ctx, name); {
 	case err == nil:
 		r.queue.Forget(key)
-		r.stalled.remove(key.(string))
+		r.stalled.Forget(key.(string))
 	case apierrors.IsConflict(err):
 		r.queue.AddAfter(key, r.options.RetryStart) // somebody else wrote: start over from what stands there now
 	default:
@@ -196,7 +191,11 @@ func (r *Resizer) syncClaim(ctx context.Context, name cache.ObjectName) error {
 	if live.pv, err = r.client.CoreV1().PersistentVolumes().Get(ctx, pv.Name, metav1.GetOptions{}); err != nil {
 		return err
 	}
-	return r.converge(ctx, live)
+	err = r.converge(ctx, live)
+	if err != nil || live.seen.size != nil { // else Ceph was not asked
+		r.stalled.Ended(name.String(), pv.Spec.StorageClassName, err)
+	}
+	return err
 }
 
 // syncReleased gives a volume the capacity that was put off while pods used it.

@@ -23,27 +23,19 @@ import (
 	"ceph.example/ceph-provisioner/cephclient"
 	cephfake "ceph.example/ceph-provisioner/cephclient/fake"
 	"ceph.example/ceph-provisioner/pvspec"
+	"ceph.example/ceph-provisioner/stalled"
 )
 
 const gib = 1 << 30
 
 // access leads to a backend in memory.
 type access struct {
-	backend       *cephfake.Backend
-	secretVersion string
+	backend *cephfake.Backend
 }
 
 func (a access) Open(_ context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
 	source, err := pvspec.FromPersistentVolume(pv, nil)
 	return a.backend, source.Volume, err
-}
-
-func (a access) AdminSecret(context.Context, *corev1.PersistentVolume) (pvspec.SecretRef, error) {
-	return pvspec.SecretRef{Namespace: "kube-system", Name: "secret"}, nil
-}
-
-func (a access) SecretVersion(context.Context, pvspec.SecretRef) (string, error) {
-	return a.secretVersion, nil
 }
 
 // world is a resizer with an API server and a Ceph in memory.
@@ -61,7 +53,7 @@ func newWorld(t *testing.T, claim *corev1.PersistentVolumeClaim, pv *corev1.Pers
 	w := &world{client: fake.NewSimpleClientset(claim, pv), backend: &cephfake.Backend{}, recorder: record.NewFakeRecorder(20)}
 	factory := informers.NewSharedInformerFactory(w.client, 0)
 	var err error
-	w.resizer, err = New(Options{Provisioners: provisioners, Workers: 1, Timeout: time.Minute, RetryStart: time.Hour, RetryMax: time.Hour},
+	w.resizer, err = New(Options{Provisioners: provisioners, Workers: 1, Timeout: time.Minute, RetryStart: time.Hour, RetryMax: time.Hour, Stalled: stalled.New()},
 		w.client, access{backend: w.backend}, w.recorder, factory.Core().V1().PersistentVolumeClaims(),
 		factory.Core().V1().PersistentVolumes(), factory.Storage().V1().StorageClasses())
 	if err != nil {
@@ -184,7 +176,7 @@ func TestGrowthFails(t *testing.T) {
 }
 
 // noSecret is an access that fails before Ceph is asked.
-type noSecret struct{ access }
+type noSecret struct{}
 
 func (noSecret) Open(context.Context, *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error) {
 	return nil, cephclient.Volume{}, errors.New("secret kube-system/secret does not exist")
@@ -283,11 +275,9 @@ func TestBackOffEndsOnlyWithWhatMayHelp(t *testing.T) {
 		"the volume":            {func(r *Resizer) { r.volumeChanged(pv) }, 0},
 		"resync of the class":   {func(r *Resizer) { r.classChanged(class(true), class(true)) }, 0},
 		"edit of another class": {func(r *Resizer) { r.classChanged(class(true), other) }, 0},
-		"the same secret":       {func(r *Resizer) { r.stalled.check(t.Context()) }, 0},
 		"another request":       {func(r *Resizer) { r.claimChanged(marked, asked) }, 1},
 		"the class, edited":     {func(r *Resizer) { r.classChanged(class(true), edited) }, 1},
 		"the class, made again": {func(r *Resizer) { r.classChanged(nil, edited) }, 1},
-		"the secret, edited":    {func(r *Resizer) { r.stalled.access = access{secretVersion: "2"}; r.stalled.check(t.Context()) }, 1},
 	} {
 		t.Run(what, func(t *testing.T) {
 			w := newWorld(t, claim.DeepCopy(), pv.DeepCopy())
@@ -309,16 +299,19 @@ func TestBackOffEndsOnlyWithWhatMayHelp(t *testing.T) {
 func TestDeletedClaimIsForgotten(t *testing.T) {
 	claim, pv := pair("2Gi", "1Gi", "1Gi")
 	w := newWorld(t, claim, pv)
-	if err := w.sync(t); !errors.Is(err, cephclient.ErrNotFound) {
+	w.backend.Fault = func(string, cephclient.Volume) error {
+		return cephclient.NewError(cephclient.ErrUnreachable, "grow", "", true)
+	}
+	if err := w.sync(t); !errors.Is(err, cephclient.ErrUnreachable) {
 		t.Fatal(err)
 	}
 	r := w.resizer
-	if len(r.stalled.secrets) != 1 || len(r.told.claims) != 1 {
-		t.Errorf("a failure is remembered as %v, %v", r.stalled.secrets, r.told.claims)
+	if r.stalled.Len() != 1 || len(r.told.claims) != 1 {
+		t.Errorf("of a failure %d wait, and what was told is %v", r.stalled.Len(), r.told.claims)
 	}
 	r.claimDeleted(cache.DeletedFinalStateUnknown{Key: "ns/data", Obj: claim})
-	if len(r.stalled.secrets) != 0 || len(r.told.claims) != 0 {
-		t.Errorf("left: %v, %v", r.stalled.secrets, r.told.claims)
+	if r.stalled.Len() != 0 || len(r.told.claims) != 0 {
+		t.Errorf("left: %d that wait, and %v", r.stalled.Len(), r.told.claims)
 	}
 }
 

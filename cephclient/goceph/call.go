@@ -61,9 +61,21 @@ func callOn[C, T any](ctx context.Context, s *session, op operation, on line[C],
 		killpoint.Passed(op.name)
 	}
 	if done.err != nil {
-		return none, op.lacking(s.credentials.ID, typed(op.name, op.mutating(), done.err))
+		return none, op.lacking(s.credentials.ID, s.awaiting(op, typed(op.name, op.mutating(), done.err)))
 	}
 	return done.result.(T), nil
+}
+
+// awaiting names the service where the call has not been answered, or waits for calls
+// that have not been.
+func (s *session) awaiting(op operation, err error) error {
+	var e *cephclient.Error
+	if errors.As(err, &e) && (silent(err) || e.Cause == cephclient.ErrBusy) {
+		told := *e
+		told.Awaits = "the " + string(op.asks) + " of " + s.cluster.String()
+		return &told
+	}
+	return err
 }
 
 // lacking names the cap where the identity was refused.

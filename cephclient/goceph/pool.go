@@ -194,5 +194,6 @@ func (s *session) line() line[*rados.Conn] {
 
 // resting is the answer while a cluster is left alone.
 func (s *session) resting(op operation) error {
-	return cephclient.NewError(cephclient.ErrUnreachable, op.name, "the "+string(op.asks)+" of "+s.cluster.String()+" has not answered lately", false)
+	e := cephclient.NewError(cephclient.ErrUnreachable, op.name, "the "+string(op.asks)+" of "+s.cluster.String()+" has not answered lately", false)
+	return s.awaiting(op, e)
 }

@@ -27,6 +27,7 @@ import (
 	"ceph.example/ceph-provisioner/journal"
 	"ceph.example/ceph-provisioner/provisioner"
 	"ceph.example/ceph-provisioner/resizer"
+	"ceph.example/ceph-provisioner/stalled"
 )
 
 // controllers are the three loops and the audits, made but not yet running.
@@ -41,6 +42,7 @@ type controllers struct {
 	ceph      *goceph.Pool
 	purges    func(context.Context)
 	finisher  *provisioner.Finisher
+	stalled   *stalled.Work
 }
 
 // closeTimeout bounds the wait for Ceph at the end. Ending the mounts of CephFS takes
@@ -59,6 +61,7 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 		nodes:     newNodes(client),
 		events:    record.NewBroadcaster(),
 		ceph:      ceph,
+		stalled:   stalled.New(),
 	}
 	unfinished := provisioner.NewUnfinished(journal.New(client, o.journalNamespace()))
 	recorder := c.events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "ceph-provisioner"})
@@ -70,12 +73,12 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 	}
 	rbd, cephfs := newProvisioner(cephclient.RBD), newProvisioner(cephclient.CephFS)
 	c.purges = func(ctx context.Context) { resumePurges(ctx, o, cephfs, shared.Storage().V1().StorageClasses()) }
-	c.rbd = newProvisionController(o, client, o.rbdProvisioners, rbd, shared, shared)
-	c.cephfs = newProvisionController(o, client, o.cephfsProvisioners, &provisioner.QuotaWarner{
+	c.rbd = newProvisionController(o, client, o.rbdProvisioners, newComeback(rbd, c.stalled, shared, shared), shared)
+	c.cephfs = newProvisionController(o, client, o.cephfsProvisioners, newComeback(&provisioner.QuotaWarner{
 		Provisioner: cephfs,
 		Nodes:       c.nodes,
 		Events:      recorder,
-	}, cephfsClaims, shared)
+	}, c.stalled, cephfsClaims, shared), shared)
 	c.finisher = newFinisher(o, client, unfinished, rbd, cephfs)
 	_, err := shared.Core().V1().PersistentVolumes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(object any) { unfinished.Stored(object.(*corev1.PersistentVolume)) },
@@ -94,6 +97,7 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 		RetryStart:   o.retryStart,
 		RetryMax:     o.retryMax,
 		RaiseMounted: o.raiseMounted,
+		Stalled:      c.stalled,
 	}, client, access, recorder, shared.Core().V1().PersistentVolumeClaims(), shared.Core().V1().PersistentVolumes(),
 		shared.Storage().V1().StorageClasses())
 	return c, err
@@ -150,14 +154,13 @@ func newAccess(client kubernetes.Interface, ceph *goceph.Pool) *cephaccess.Acces
 }
 
 func newProvisionController(
-	o options, client kubernetes.Interface, names nameList, p controller.Provisioner,
-	claims, shared informers.SharedInformerFactory,
+	o options, client kubernetes.Interface, names nameList, p *comeback, shared informers.SharedInformerFactory,
 ) *controller.ProvisionController {
 	return controller.NewProvisionController(client, names[0], p,
 		controller.AdditionalProvisionerNames(names[1:]),
 		controller.LeaderElection(false), // one Lease of our own covers all three loops
-		controller.ClaimsInformer(claims.Core().V1().PersistentVolumeClaims().Informer()),
-		controller.VolumesInformer(shared.Core().V1().PersistentVolumes().Informer()),
+		controller.ClaimsInformer(p.claimEvents),
+		controller.VolumesInformer(p.volumeEvents),
 		controller.ClassesInformer(shared.Storage().V1().StorageClasses().Informer()),
 		controller.Threadiness(o.workerThreads),
 		controller.RateLimiter(newLimiter(o)),
@@ -182,6 +185,7 @@ func (c *controllers) run(ctx context.Context, client kubernetes.Interface) {
 	}
 	go c.nodes.run(ctx)
 	go c.purges(ctx)
+	go c.stalled.Run(ctx)
 	go c.rbd.Run(ctx) // the library's Run does not return
 	go c.cephfs.Run(ctx)
 	var ending wait.Group // before the connections to Ceph do
