@@ -74,6 +74,9 @@ func choose(verb string, fileSystems []FileSystem, volume Volume) (FileSystem, e
 	default:
 		refusal.Detail = fmt.Sprintf("there is no file system %q; the cluster has %s", volume.Container, strings.Join(names, ", "))
 		refusal.Remedy = "correct fsName in the StorageClass, bring the file system back, or give the identity caps for it"
+		if volume.Path != "" { // it has been made
+			refusal.Remedy = "bring the file system back under this name, or delete the PersistentVolume by hand if the file system really is gone"
+		}
 	}
 	return FileSystem{}, refusal
 }

@@ -25,11 +25,12 @@ const (
 
 // operation is one call: who is asked, and what may be concluded when it fails.
 type operation struct {
-	name   string
-	asks   service
-	volume string // what it changes; empty if it only reads
-	slow   bool   // taking long does not mean that nobody answers
-	needs  string // the cap without which the cluster refuses it; may be empty
+	name    string
+	asks    service
+	volume  string // what it changes; empty if it only reads
+	creates bool   // the volume is not there yet
+	slow    bool   // taking long does not mean that nobody answers
+	needs   string // the cap without which the cluster refuses it; may be empty
 }
 
 // change is an operation that changes a volume or a user.

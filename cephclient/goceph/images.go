@@ -18,6 +18,7 @@ type images struct{ session *session }
 // Create is similar to: rbd create --size … --image-feature … --data-pool …
 func (i images) Create(ctx context.Context, volume cephclient.Volume, sizeBytes int64, options cephclient.CreateOptions) error {
 	op := change("create", volume, osd)
+	op.creates = true
 	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
 		if err := poolExists(conn, op, options.DataPool); err != nil {
 			return none{}, err
@@ -184,5 +185,8 @@ func poolExists(conn *rados.Conn, op operation, pool string) error {
 	}
 	e := cephclient.NewError(cephclient.ErrNoSuchPlace, op.name, fmt.Sprintf("there is no pool %q", pool), false)
 	e.Remedy = "bring the pool back, or correct the StorageClass"
+	if !op.creates {
+		e.Remedy = "bring the pool back under this name, or delete the PersistentVolume by hand if the pool really is gone"
+	}
 	return e
 }
