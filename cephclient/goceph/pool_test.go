@@ -133,3 +133,17 @@ func TestKeyedLock(t *testing.T) {
 		t.Errorf("total %d, left %d", total, len(lock.held))
 	}
 }
+
+func TestMetadataOnFullPool(t *testing.T) {
+	op := change("create", cephclient.Volume{Kind: cephclient.CephFS, Name: "x"}, manager)
+	says := func(code syscall.Errno, text string) error { return fmt.Errorf("%w: %s", errno(code), text) }
+	for text, want := range map[string]*cephclient.Cause{
+		"exception in subvolume metadata: No space left on device": cephclient.ErrNoSpace,
+		"exception in subvolume metadata: Disk quota exceeded":     cephclient.ErrNoSpace,
+		"Invalid value specified for ceph.dir.subvolume":           cephclient.ErrInvalid,
+	} {
+		if got := typed(op.name, true, metadataOnFullPool(op, says(syscall.EINVAL, text))); !errors.Is(got, want) {
+			t.Errorf("%q is %v, want %v", text, got, want)
+		}
+	}
+}

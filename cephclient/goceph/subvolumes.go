@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"syscall"
 
 	"github.com/ceph/go-ceph/cephfs/admin"
 	"github.com/ceph/go-ceph/rados"
@@ -52,7 +54,25 @@ func (s subvolumes) Create(ctx context.Context, volume cephclient.Volume, quotaB
 func (s subvolumes) ask(ctx context.Context, verb, command string, volume cephclient.Volume, f func(*admin.FSAdmin) error) error {
 	op := change(verb, volume, manager)
 	op.needs = needsCommand(command, volume)
-	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) { return none{}, f(admin.NewFromConn(conn)) })
+	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
+		return none{}, metadataOnFullPool(op, f(admin.NewFromConn(conn)))
+	})
+	return err
+}
+
+// metadataOnFullPool understands the mgr when it can't write a subvolume's metadata,
+// which lie in its data pool: it says EINVAL then, and the cause in words alone (seen,
+// 16.2).
+func metadataOnFullPool(op operation, err error) error {
+	if causeOf(err) != cephclient.ErrInvalid || err == nil {
+		return err
+	}
+	text := strings.ToLower(err.Error())
+	for _, full := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		if strings.Contains(text, full.Error()) {
+			return cephclient.NewError(cephclient.ErrNoSpace, op.name, err.Error(), op.mutating())
+		}
+	}
 	return err
 }
 
