@@ -133,7 +133,7 @@ func (b cephfsBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64)
 	}
 	before, err := b.store(volume).Inspect(ctx, volume)
 	if err != nil {
-		return Info{}, unseen(err)
+		return Info{}, unseen(b.absent(ctx, "grow", volume, err))
 	}
 	if before.QuotaBytes != Unlimited && before.QuotaBytes >= sizeBytes {
 		return describe(volume, before), nil
@@ -149,13 +149,21 @@ func (b cephfsBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64)
 }
 
 func (b cephfsBackend) Delete(ctx context.Context, volume Volume) error {
-	err := b.store(volume).Remove(ctx, volume)
-	if !errors.Is(err, ErrNotFound) {
-		return err
+	err := b.absent(ctx, "delete", volume, b.store(volume).Remove(ctx, volume))
+	if errors.Is(err, ErrNotFound) {
+		return nil
 	}
-	// Absent is success, but a file system that is not there was perhaps only
-	// renamed: its subvolumes would stay behind unseen.
-	_, err = b.fileSystemOf(ctx, "delete", volume)
+	return err
+}
+
+// absent says so if it is the file system that is not there. It was perhaps only renamed:
+// its volumes must not count as deleted.
+func (b cephfsBackend) absent(ctx context.Context, verb string, volume Volume, err error) error {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNoSuchPlace) {
+		if _, gone := b.fileSystemOf(ctx, verb, volume); gone != nil {
+			return gone
+		}
+	}
 	return err
 }
 

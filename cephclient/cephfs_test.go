@@ -171,6 +171,13 @@ func TestCephFSGrow(t *testing.T) {
 	}
 }
 
+func TestCephFSGrowWithoutFileSystem(t *testing.T) {
+	store := newSubvolumeStore("a")
+	if _, err := cephclient.NewCephFS(store, store, store).Grow(context.Background(), subvolume("b"), 9); !errors.Is(err, cephclient.ErrNoSuchPlace) {
+		t.Errorf("got %v, want that the file system is gone", err)
+	}
+}
+
 func TestCephFSGrowthThatCannotBeSeen(t *testing.T) {
 	store := newSubvolumeStore("a")
 	store.subvolumes["x"] = cephclient.CephFSInfo{QuotaBytes: 5}
