@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -50,6 +51,24 @@ func (s *scene) addFileSystem(ceph *cephCluster) (id string) {
 	return id
 }
 
+// removeFileSystem undoes addFileSystem, also if the file system is gone already.
+func (c *cephCluster) removeFileSystem(t testing.TB, id string) {
+	t.Helper()
+	var fileSystems []struct{ Name string }
+	if err := c.read(context.Background(), &fileSystems, "ceph", "fs", "ls"); err != nil {
+		t.Error(err)
+	}
+	if len(fileSystems) > 1 {
+		c.runAtEnd(t, "ceph", "fs", "fail", secondFileSystem)
+		c.runAtEnd(t, "ceph", "fs", "rm", secondFileSystem, "--yes-i-really-mean-it")
+	}
+	for _, pool := range []string{"second.meta", "second.data", "second.more"} {
+		c.runAtEnd(t, "ceph", "osd", "pool", "rm", pool, pool, "--yes-i-really-really-mean-it")
+	}
+	c.runAtEnd(t, "ceph", "auth", "rm", "mds.second")
+	c.runAtEnd(t, "ceph", "auth", "rm", "client."+id)
+}
+
 // A volume lies in the file system, data pool and group that its class says, its user
 // reaches it there alone, and nodes are told where it is. The group and the root of
 // directories are made. Not parallel: classes that name no file system are right no more.
@@ -57,18 +76,7 @@ func TestSeveralFileSystems(t *testing.T) {
 	ceph := suite.ceph[1]
 	s := newScene(t)
 	id := s.addFileSystem(ceph)
-	t.Cleanup(func() {
-		s.leaveNothing()
-		for _, args := range [][]string{
-			{"fs", "fail", secondFileSystem}, {"fs", "rm", secondFileSystem, "--yes-i-really-mean-it"},
-			{"osd", "pool", "rm", "second.meta", "second.meta", "--yes-i-really-really-mean-it"},
-			{"osd", "pool", "rm", "second.data", "second.data", "--yes-i-really-really-mean-it"},
-			{"osd", "pool", "rm", "second.more", "second.more", "--yes-i-really-really-mean-it"},
-			{"auth", "rm", "mds.second"}, {"auth", "rm", "client." + id},
-		} {
-			ceph.runAtEnd(t, "ceph", args...)
-		}
-	})
+	t.Cleanup(func() { s.leaveNothing(); ceph.removeFileSystem(t, id) })
 	admin := []classChange{with("adminId", id), with("adminSecretName", id), with("adminSecretNamespace", s.namespace)}
 
 	refused := s.claim(s.tenantClass(ceph, admin...), "8Mi")
