@@ -85,6 +85,9 @@ func (op operation) lacking(id string, err error) error {
 	if op.needs != "" && errors.As(err, &e) && e.Cause == cephclient.ErrDenied {
 		told := *e // one failure to connect may be told to several callers
 		told.Remedy = "give client." + id + " the cap " + op.needs + " (docs/ceph-identities.md)"
+		if strings.HasPrefix(op.needs, "mds ") { // seen, 16.2
+			told.Remedy += ", or add storage if `ceph -s` says that the cluster is full: the MDS then answers the same"
+		}
 		return &told
 	}
 	return err
