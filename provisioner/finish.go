@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
 	"ceph.example/ceph-provisioner/pvspec"
 )
@@ -25,11 +26,7 @@ type Finisher struct {
 	// Provisioners make the volumes of classes, by the names of their provisioners.
 	Provisioners map[string]*Provisioner
 	Timeout      time.Duration // for one volume
-	// Quiet is after how long without a try the library has lost a claim.
-	Quiet   time.Duration
-	Retries workqueue.RateLimiter
-
-	recalled bool
+	Retries      workqueue.RateLimiter
 }
 
 const (
@@ -48,15 +45,12 @@ func (f *Finisher) Run(ctx context.Context) {
 
 // Pass looks once at all that was begun.
 func (f *Finisher) Pass(ctx context.Context) {
-	if !f.recalled {
-		err := f.Unfinished.recall(ctx)
-		if f.recalled = err == nil; err != nil {
-			klog.FromContext(ctx).Error(err, "What an earlier process has begun is not known yet")
-		}
+	if err := f.Unfinished.recall(ctx); err != nil {
+		klog.FromContext(ctx).Error(err, "What an earlier process has begun is not known yet")
 	}
 	var workers errgroup.Group
 	workers.SetLimit(finishTogether)
-	for _, each := range f.Unfinished.abandoned(f.Quiet) {
+	for _, each := range f.Unfinished.resting() {
 		workers.Go(func() error {
 			f.try(ctx, each)
 			return nil
@@ -75,7 +69,7 @@ func (f *Finisher) flush(ctx context.Context) {
 	}
 }
 
-func (f *Finisher) try(ctx context.Context, each *begun) {
+func (f *Finisher) try(ctx context.Context, each controller.ProvisionOptions) {
 	log := klog.FromContext(ctx).WithValues("persistentVolume", each.PVName, "claim", klog.KObj(each.PVC), "storageClass", each.StorageClass.Name)
 	err := f.look(klog.NewContext(ctx, log), each)
 	switch {
@@ -88,8 +82,9 @@ func (f *Finisher) try(ctx context.Context, each *begun) {
 	}
 }
 
-// look decides what becomes of a volume that nobody has tried to finish for a time.
-func (f *Finisher) look(ctx context.Context, each *begun) error {
+// look decides what becomes of a volume that was begun. The library may still try it,
+// too: both do the same, and what is stored twice is stored once.
+func (f *Finisher) look(ctx context.Context, each controller.ProvisionOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
 	p, ours := f.Provisioners[each.StorageClass.Provisioner]
@@ -98,7 +93,7 @@ func (f *Finisher) look(ctx context.Context, each *begun) error {
 	}
 	_, err := f.Client.CoreV1().PersistentVolumes().Get(ctx, each.PVName, metav1.GetOptions{})
 	if err == nil {
-		f.Unfinished.end(each.PVName)
+		f.Unfinished.end(each.PVName, 0)
 		return nil
 	}
 	if !apierrors.IsNotFound(err) {
@@ -117,8 +112,8 @@ func (f *Finisher) look(ctx context.Context, each *begun) error {
 	return nil // the library provisions for it
 }
 
-func (f *Finisher) finish(ctx context.Context, p *Provisioner, each *begun) error {
-	pv, _, err := p.Provision(ctx, each.ProvisionOptions)
+func (f *Finisher) finish(ctx context.Context, p *Provisioner, each controller.ProvisionOptions) error {
+	pv, _, err := p.Provision(ctx, each)
 	if err != nil {
 		return err
 	}
@@ -127,7 +122,7 @@ func (f *Finisher) finish(ctx context.Context, p *Provisioner, each *begun) erro
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("store PersistentVolume %s: %w", pv.Name, err)
 	}
-	f.Unfinished.end(pv.Name)
+	f.Unfinished.end(pv.Name, 0)
 	klog.FromContext(ctx).Info("What was begun for a claim that is gone is finished, so that it can be deleted")
 	return nil
 }

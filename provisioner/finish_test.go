@@ -59,7 +59,7 @@ func newProcess(journal provisioner.Journal, client kubernetes.Interface, backen
 	p := provisioner.New(provisioner.Options{Kind: cephclient.RBD, Access: access{backend: backend}, Client: client, Unfinished: unfinished})
 	return process{p, unfinished, &provisioner.Finisher{
 		Unfinished: unfinished, Client: client, Provisioners: map[string]*provisioner.Provisioner{"ours": p},
-		Timeout: time.Second, Quiet: time.Hour, Retries: workqueue.NewItemExponentialFailureRateLimiter(0, 0),
+		Timeout: time.Second, Retries: workqueue.NewItemExponentialFailureRateLimiter(0, 0),
 	}}
 }
 
@@ -196,7 +196,7 @@ func (n *notes) change(edit func(*controller.ProvisionOptions)) {
 }
 
 // The library forgets a claim when its class is deleted. The same process then finishes
-// what it has begun, but not as long as the library may be at it.
+// what it has begun.
 func TestWhatTheLibraryHasForgottenIsFinished(t *testing.T) {
 	journal, client := &notes{stored: map[string]string{}}, cluster()
 	fails := true
@@ -212,19 +212,59 @@ func TestWhatTheLibraryHasForgottenIsFinished(t *testing.T) {
 	}
 	for _, c := range []struct {
 		when  string
-		quiet time.Duration
 		fails bool
 		want  int
 	}{
-		{"while the library may be at it", time.Hour, false, 0},
-		{"while it can't be made", 0, true, 0},
-		{"later", 0, false, 1},
+		{"while it can't be made", true, 0},
+		{"later", false, 1},
 	} {
-		p.finisher.Quiet, fails = c.quiet, c.fails
+		fails = c.fails
 		p.finisher.Pass(t.Context())
 		volumes, err := client.CoreV1().PersistentVolumes().List(t.Context(), metav1.ListOptions{})
 		if err != nil || len(volumes.Items) != c.want || len(journal.stored) != 1-c.want {
 			t.Errorf("%s: %d PersistentVolumes, notes %v, %v; want %d", c.when, len(volumes.Items), journal.stored, err, c.want)
 		}
+	}
+}
+
+// While a try is under way, the PersistentVolume that another has stored does not end the
+// note, because what the one still makes would be forgotten; and nobody else begins.
+func TestNotesStayWhileATryIsUnderWay(t *testing.T) {
+	journal, client := &notes{stored: map[string]string{}}, cluster()
+	var p process
+	looked := false
+	backend := &fake.Backend{Fault: func(string, cephclient.Volume) error {
+		if !looked {
+			looked = true
+			p.unfinished.Stored(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1-2-3"}})
+			p.finisher.Pass(t.Context())
+		}
+		return nil
+	}}
+	p = newProcess(journal, client, backend)
+	if _, _, err := p.Provision(t.Context(), ownOptions()); err != nil {
+		t.Fatal(err)
+	}
+	volumes, err := client.CoreV1().PersistentVolumes().List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(volumes.Items) != 0 || len(journal.stored) != 1 {
+		t.Errorf("%d PersistentVolumes, notes %v, %v; want the note and nothing else", len(volumes.Items), journal.stored, err)
+	}
+}
+
+// What an earlier process may have made is not forgotten because this one makes nothing
+// at its first try.
+func TestNotesOfEarlierProcessesStay(t *testing.T) {
+	wrote := true
+	backend := &fake.Backend{Fault: func(string, cephclient.Volume) error {
+		return cephclient.NewError(cephclient.ErrTimeout, "create", "", wrote)
+	}}
+	journal := &notes{stored: map[string]string{}}
+	for range 2 {
+		_, _, _ = newProcess(journal, cluster(), backend).Provision(t.Context(), ownOptions())
+		wrote = false
+	}
+	_ = journal.Flush(t.Context())
+	if len(journal.stored) != 1 {
+		t.Errorf("notes %v, want one", journal.stored)
 	}
 }

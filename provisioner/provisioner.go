@@ -85,14 +85,15 @@ func (p *Provisioner) Provision(ctx context.Context, options controller.Provisio
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, err
 	}
-	first, err := p.unfinished.begin(ctx, options)
+	first, done, err := p.unfinished.begin(ctx, options)
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, err
 	}
+	defer done()
 	info, state, err := ensure(ctx, backend, request)
 	if err != nil {
 		if first && state == controller.ProvisioningNoChange {
-			p.unfinished.end(options.PVName)
+			p.unfinished.end(options.PVName, 1)
 		}
 		return nil, state, err
 	}

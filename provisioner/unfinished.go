@@ -30,16 +30,19 @@ type Journal interface {
 // process ends, and when a class is deleted: if the claim is deleted as well, nothing
 // else in Kubernetes leads to what was made.
 type Unfinished struct {
-	journal Journal
-	mu      sync.Mutex
-	begun   map[string]*begun // by the PersistentVolume's name
+	journal   Journal
+	recalling sync.Mutex
+	recalled  bool // what earlier processes have begun is known
+
+	mu    sync.Mutex
+	begun map[string]*begun // by the PersistentVolume's name
 }
 
 // begun is one volume that is being provisioned.
 type begun struct {
 	controller.ProvisionOptions
-	lastTry time.Time // the zero time if an earlier process has begun it
-	finish  time.Time // not before
+	tries  int       // that are under way
+	finish time.Time // not before
 }
 
 // note is what the journal says of it.
@@ -53,55 +56,75 @@ func NewUnfinished(journal Journal) *Unfinished {
 	return &Unfinished{journal: journal, begun: map[string]*begun{}}
 }
 
-// begin is called before anything is made. first says that this is the first try.
-func (u *Unfinished) begin(ctx context.Context, options controller.ProvisionOptions) (first bool, err error) {
+// begin is called before anything is made, and done when the try has ended. first says
+// that nobody has tried before.
+func (u *Unfinished) begin(ctx context.Context, options controller.ProvisionOptions) (first bool, done func(), err error) {
 	if u == nil {
-		return false, nil // a command that provisions nothing
+		return false, func() {}, nil // a command that provisions nothing
 	}
-	u.mu.Lock()
-	known := u.begun[options.PVName]
-	if known != nil {
-		known.lastTry = time.Now()
+	if err := u.recall(ctx); err != nil {
+		return false, nil, err
 	}
-	u.mu.Unlock()
-	if known != nil {
-		return false, nil
+	if u.tryAgain(options.PVName) {
+		return false, func() { u.ended(options.PVName) }, nil
 	}
 	text, err := json.Marshal(noteOf(options))
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	if err := u.journal.Write(ctx, options.PVName, string(text)); err != nil {
-		return false, fmt.Errorf("nothing is made before it is written down: %w", err)
+		return false, nil, fmt.Errorf("nothing is made before it is written down: %w", err)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.begun[options.PVName] = &begun{ProvisionOptions: options, lastTry: time.Now()}
-	return true, nil
+	u.begun[options.PVName] = &begun{ProvisionOptions: options, tries: 1}
+	return true, func() { u.ended(options.PVName) }, nil
 }
 
-// end is called when the PersistentVolume is stored, or when nothing was made.
-func (u *Unfinished) end(volume string) {
-	if u == nil {
-		return
-	}
+func (u *Unfinished) tryAgain(volume string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if _, known := u.begun[volume]; known {
+	known := u.begun[volume]
+	if known != nil {
+		known.tries++
+	}
+	return known != nil
+}
+
+func (u *Unfinished) ended(volume string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if known := u.begun[volume]; known != nil {
+		known.tries--
+	}
+}
+
+// end is called when the PersistentVolume is stored, or when nothing was made. While
+// more tries than the caller's own are under way, what they make would be forgotten.
+func (u *Unfinished) end(volume string, own int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if known := u.begun[volume]; known != nil && known.tries <= own {
 		delete(u.begun, volume)
 		u.journal.Erase(volume)
 	}
 }
 
 // Stored is told of all PersistentVolumes that the API server has.
-func (u *Unfinished) Stored(pv *corev1.PersistentVolume) { u.end(pv.Name) }
+func (u *Unfinished) Stored(pv *corev1.PersistentVolume) { u.end(pv.Name, 0) }
 
-// recall adds what earlier processes have begun.
+// recall adds what earlier processes have begun, once.
 func (u *Unfinished) recall(ctx context.Context) error {
+	u.recalling.Lock()
+	defer u.recalling.Unlock()
+	if u.recalled {
+		return nil
+	}
 	notes, err := u.journal.Read(ctx)
 	if err != nil {
 		return err
 	}
+	u.recalled = true
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for volume, text := range notes {
@@ -110,7 +133,7 @@ func (u *Unfinished) recall(ctx context.Context) error {
 		switch {
 		case err != nil || written.StorageClass == nil || written.Claim == nil:
 			klog.FromContext(ctx).Error(err, "A note of the journal can't be read: see what Ceph has of the volume, and remove the note", "persistentVolume", volume)
-		case u.begun[volume] == nil:
+		default:
 			u.begun[volume] = &begun{ProvisionOptions: controller.ProvisionOptions{
 				PVName: volume, StorageClass: written.StorageClass, PVC: written.Claim,
 			}}
@@ -128,15 +151,14 @@ func (u *Unfinished) postpone(volume string, pause time.Duration) {
 	}
 }
 
-// abandoned are those that nobody has tried for a time.
-func (u *Unfinished) abandoned(quiet time.Duration) (all []*begun) {
+// resting are those that nobody tries at this moment.
+func (u *Unfinished) resting() (all []controller.ProvisionOptions) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
 	for _, each := range u.begun {
-		if now.Sub(each.lastTry) > quiet && now.After(each.finish) {
-			copied := *each
-			all = append(all, &copied)
+		if each.tries == 0 && now.After(each.finish) {
+			all = append(all, each.ProvisionOptions)
 		}
 	}
 	return all

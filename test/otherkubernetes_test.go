@@ -59,7 +59,8 @@ func startKubernetes(t *testing.T, ceph *cephCluster) *otherKubernetes {
 func (k *otherKubernetes) prepare(ceph *cephCluster) {
 	k.t.Helper()
 	ctx, other := k.t.Context(), &environment{client: k.core}
-	err := other.createNamespace(ctx, ceph.Name)
+	_, err := output(ctx, k.Kubernetes.Env(), "kubectl", "apply", "-k", manifests)
+	err = errors.Join(err, other.createNamespace(ctx, ceph.Name))
 	for id, secret := range secretsOfIdentities {
 		key, keyErr := ceph.key(ctx, id)
 		err = errors.Join(err, keyErr, other.putSecret(ctx, ceph.Name, secret, map[string]string{"key": key}))

@@ -113,7 +113,7 @@ func newFinisher(o options, client kubernetes.Interface, unfinished *provisioner
 	}
 	return &provisioner.Finisher{
 		Unfinished: unfinished, Client: client, Provisioners: provisioners, Timeout: o.timeout,
-		Quiet: o.retryMax + o.timeout, Retries: newLimiter(o),
+		Retries: newLimiter(o),
 	}
 }
 
