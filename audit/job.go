@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -65,6 +66,12 @@ func (j *Job) tell(logger klog.Logger, report Report, took time.Duration) {
 // news are the problems that the last audit did not find.
 func (j *Job) news(report Report) (news []Finding) {
 	now := map[identity]bool{}
+	if !report.Summary.Complete {
+		now = maps.Clone(j.told) // what could not be looked at this time is no news the next
+	}
+	if now == nil {
+		now = map[identity]bool{}
+	}
 	for _, finding := range report.Findings {
 		if finding.Kind.isInformation() {
 			continue

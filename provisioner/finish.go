@@ -2,18 +2,24 @@ package provisioner
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
+	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/pvspec"
 )
 
@@ -23,6 +29,9 @@ import (
 type Finisher struct {
 	Unfinished *Unfinished
 	Client     kubernetes.Interface
+	// Claims and Volumes are all that there are. What they show need not be asked for.
+	Claims  corelisters.PersistentVolumeClaimLister
+	Volumes corelisters.PersistentVolumeLister
 	// Provisioners make the volumes of classes, by the names of their provisioners.
 	Provisioners map[string]*Provisioner
 	Timeout      time.Duration // for one volume
@@ -31,12 +40,16 @@ type Finisher struct {
 
 const (
 	finishInterval = 10 * time.Second
+	// flushInterval is for how long a note may outlive what it is for. A crash in that
+	// time has the next process look at the volume once more.
+	flushInterval  = time.Second
 	finishTogether = 4
 	finishTimeout  = 2 * time.Second // at the end
 )
 
 // Run works until the context ends.
 func (f *Finisher) Run(ctx context.Context) {
+	go wait.UntilWithContext(ctx, f.flush, flushInterval)
 	wait.UntilWithContext(ctx, f.Pass, finishInterval)
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
@@ -57,14 +70,11 @@ func (f *Finisher) Pass(ctx context.Context) {
 		})
 	}
 	_ = workers.Wait() // what fails is tried again
-	if ctx.Err() == nil {
-		f.flush(ctx)
-	}
 }
 
 // flush has notes erased that nobody needs any more.
 func (f *Finisher) flush(ctx context.Context) {
-	if err := f.Unfinished.journal.Flush(ctx); err != nil {
+	if err := f.Unfinished.journal.Flush(ctx); err != nil && ctx.Err() == nil {
 		klog.FromContext(ctx).Error(err, "Notes on finished volumes are erased later")
 	}
 }
@@ -85,12 +95,12 @@ func (f *Finisher) try(ctx context.Context, each controller.ProvisionOptions) {
 // look decides what becomes of a volume that was begun. The library may still try it,
 // too: both do the same, and what is stored twice is stored once.
 func (f *Finisher) look(ctx context.Context, each controller.ProvisionOptions) error {
-	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
-	defer cancel()
 	p, ours := f.Provisioners[each.StorageClass.Provisioner]
-	if !ours {
+	if !ours || f.isClaimed(each) {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
 	_, err := f.Client.CoreV1().PersistentVolumes().Get(ctx, each.PVName, metav1.GetOptions{})
 	if err == nil {
 		f.Unfinished.end(each.PVName, 0)
@@ -100,20 +110,44 @@ func (f *Finisher) look(ctx context.Context, each controller.ProvisionOptions) e
 		return err
 	}
 	claim, err := f.Client.CoreV1().PersistentVolumeClaims(each.PVC.Namespace).Get(ctx, each.PVC.Name, metav1.GetOptions{})
-	gone := apierrors.IsNotFound(err) || err == nil && claim.UID != each.PVC.UID
 	switch {
-	case gone:
-		return f.finish(ctx, p, each)
+	case apierrors.IsNotFound(err) || err == nil && claim.UID != each.PVC.UID:
 	case err != nil:
 		return err
-	case claim.Spec.VolumeName != "" && claim.Spec.VolumeName != each.PVName:
-		return f.finish(ctx, p, each) // it has found another volume
+	case claim.Spec.VolumeName == "":
+		return nil // the library provisions for it
+	case claim.Spec.VolumeName == each.PVName:
+		f.Unfinished.end(each.PVName, 0) // it was stored, and deleted since
+		return nil
 	}
-	return nil // the library provisions for it
+	return f.finish(ctx, p, each)
 }
 
+// isClaimed reports whether a claim waits for the volume, as far as the informers know.
+func (f *Finisher) isClaimed(each controller.ProvisionOptions) bool {
+	claim, err := f.Claims.PersistentVolumeClaims(each.PVC.Namespace).Get(each.PVC.Name)
+	return err == nil && claim.UID == each.PVC.UID && claim.Spec.VolumeName == ""
+}
+
+// finish makes the volume of a claim that is gone, so that it can be deleted. If another
+// PersistentVolume has it by now, it was stored before: somebody has kept its data.
 func (f *Finisher) finish(ctx context.Context, p *Provisioner, each controller.ProvisionOptions) error {
+	log := klog.FromContext(ctx)
+	keeper, err := f.keeper(string(each.PVC.UID))
+	if err != nil {
+		return err
+	}
+	if keeper != "" {
+		log.Info("The volume of a claim that is gone is kept", "by", keeper)
+		f.Unfinished.end(each.PVName, 0)
+		return nil
+	}
 	pv, _, err := p.Provision(ctx, each)
+	if errors.Is(err, cephclient.ErrExists) || errors.Is(err, errNotOurs) {
+		log.Info("The name of a claim that is gone has come again, and its volume is another's", "reason", err.Error())
+		f.Unfinished.end(each.PVName, 0)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -123,6 +157,17 @@ func (f *Finisher) finish(ctx context.Context, p *Provisioner, each controller.P
 		return fmt.Errorf("store PersistentVolume %s: %w", pv.Name, err)
 	}
 	f.Unfinished.end(pv.Name, 0)
-	klog.FromContext(ctx).Info("What was begun for a claim that is gone is finished, so that it can be deleted")
+	log.Info("What was begun for a claim that is gone is finished, so that it can be deleted")
 	return nil
+}
+
+// keeper is a PersistentVolume that says anything which was made for a claim.
+func (f *Finisher) keeper(claimUID string) (name string, err error) {
+	volumes, err := f.Volumes.List(labels.Everything())
+	for _, pv := range volumes {
+		if slices.ContainsFunc(pvspec.Mentions(pv), func(said string) bool { return strings.Contains(said, claimUID) }) {
+			return pv.Name, err
+		}
+	}
+	return "", err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
@@ -55,10 +58,16 @@ type process struct {
 }
 
 func newProcess(journal provisioner.Journal, client kubernetes.Interface, backend *fake.Backend) process {
+	claims, volumes := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}), cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	listed, _ := client.CoreV1().PersistentVolumes().List(context.Background(), metav1.ListOptions{})
+	for i := range listed.Items {
+		_ = volumes.Add(&listed.Items[i])
+	}
 	unfinished := provisioner.NewUnfinished(journal)
 	p := provisioner.New(provisioner.Options{Kind: cephclient.RBD, Access: access{backend: backend}, Client: client, Unfinished: unfinished})
 	return process{p, unfinished, &provisioner.Finisher{
-		Unfinished: unfinished, Client: client, Provisioners: map[string]*provisioner.Provisioner{"ours": p},
+		Unfinished: unfinished, Client: client,
+		Claims: corelisters.NewPersistentVolumeClaimLister(claims), Volumes: corelisters.NewPersistentVolumeLister(volumes), Provisioners: map[string]*provisioner.Provisioner{"ours": p},
 		Timeout: time.Second, Retries: workqueue.NewItemExponentialFailureRateLimiter(0, 0),
 	}}
 }
@@ -87,7 +96,7 @@ func TestNotesAreErased(t *testing.T) {
 		then    func(process)
 	}{
 		"when the PersistentVolume is stored": {&fake.Backend{}, func(p process) {
-			p.unfinished.Stored(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1-2-3"}})
+			p.unfinished.Stored(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1-2-3", ResourceVersion: "1"}})
 		}},
 		"when nothing was made": {refused, func(process) {}},
 	} {
@@ -143,7 +152,13 @@ func TestTheNextProcessFinishes(t *testing.T) {
 		"claim made again":      {objects: []runtime.Object{claim(func(c *corev1.PersistentVolumeClaim) { c.UID = "4-5-6" })}, finished: true, erased: true},
 		"claim bound elsewhere": {objects: []runtime.Object{claim(func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "another" })}, finished: true, erased: true},
 		"claim waiting":         {objects: []runtime.Object{claim(func(*corev1.PersistentVolumeClaim) {})}},
-		"claim bound":           {objects: []runtime.Object{claim(func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "pvc-1-2-3" })}},
+		"claim that was bound":  {objects: []runtime.Object{claim(func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "pvc-1-2-3" })}, erased: true},
+		"image of another PersistentVolume": {objects: []runtime.Object{&corev1.PersistentVolume{
+			ObjectMeta: metav1.ObjectMeta{Name: "rescued"},
+			Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{
+				RBD: &corev1.RBDPersistentVolumeSource{RBDImage: name},
+			}},
+		}}, erased: true},
 		"another's": {spoil: func(n *notes) {
 			n.change(func(o *controller.ProvisionOptions) { o.StorageClass.Provisioner = "theirs" })
 		}},
@@ -159,6 +174,7 @@ func TestTheNextProcessFinishes(t *testing.T) {
 				c.spoil(journal)
 			}
 			newProcess(journal, client, backend).finisher.Pass(t.Context())
+			_ = journal.Flush(t.Context())
 
 			pv, err := client.CoreV1().PersistentVolumes().Get(t.Context(), "pvc-1-2-3", metav1.GetOptions{})
 			if c.finished == apierrors.IsNotFound(err) {
@@ -220,6 +236,7 @@ func TestWhatTheLibraryHasForgottenIsFinished(t *testing.T) {
 	} {
 		fails = c.fails
 		p.finisher.Pass(t.Context())
+		_ = journal.Flush(t.Context())
 		volumes, err := client.CoreV1().PersistentVolumes().List(t.Context(), metav1.ListOptions{})
 		if err != nil || len(volumes.Items) != c.want || len(journal.stored) != 1-c.want {
 			t.Errorf("%s: %d PersistentVolumes, notes %v, %v; want %d", c.when, len(volumes.Items), journal.stored, err, c.want)
@@ -236,7 +253,7 @@ func TestNotesStayWhileATryIsUnderWay(t *testing.T) {
 	backend := &fake.Backend{Fault: func(string, cephclient.Volume) error {
 		if !looked {
 			looked = true
-			p.unfinished.Stored(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1-2-3"}})
+			p.unfinished.Stored(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1-2-3", ResourceVersion: "1"}})
 			p.finisher.Pass(t.Context())
 		}
 		return nil
@@ -266,5 +283,51 @@ func TestNotesOfEarlierProcessesStay(t *testing.T) {
 	_ = journal.Flush(t.Context())
 	if len(journal.stored) != 1 {
 		t.Errorf("notes %v, want one", journal.stored)
+	}
+}
+
+// The informer's cache also has what the library could not store yet.
+func TestNotesStayUntilTheAPIServerHasTheVolume(t *testing.T) {
+	journal := &notes{stored: map[string]string{}}
+	p := newProcess(journal, cluster(), &fake.Backend{})
+	if _, _, err := p.Provision(t.Context(), ownOptions()); err != nil {
+		t.Fatal(err)
+	}
+	p.unfinished.Stored(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1-2-3"}})
+	_ = journal.Flush(t.Context())
+	if len(journal.stored) != 1 {
+		t.Errorf("notes %v, want one", journal.stored)
+	}
+}
+
+// A tenant can't fill the journal with a claim.
+func TestNotesAreShort(t *testing.T) {
+	journal := &notes{stored: map[string]string{}}
+	o := ownOptions()
+	for range 50_000 {
+		o.PVC.Spec.AccessModes = append(o.PVC.Spec.AccessModes, corev1.ReadWriteOnce)
+	}
+	o.PVC.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18)}
+	if _, _, err := newProcess(journal, cluster(), &fake.Backend{}).Provision(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if size := len(journal.stored["pvc-1-2-3"]); size > 1024 {
+		t.Errorf("the note has %d bytes", size)
+	}
+}
+
+// Chosen names come again: what the second claim of a name has is not the first's.
+func TestTheVolumeOfANameThatHasComeAgainIsNotTheFirsts(t *testing.T) {
+	journal, client := &notes{stored: map[string]string{}}, cluster()
+	if _, _, err := newProcess(journal, client, &fake.Backend{}).Provision(t.Context(), ownOptions()); err != nil {
+		t.Fatal(err)
+	}
+	taken := &fake.Backend{Fault: func(string, cephclient.Volume) error {
+		return cephclient.NewError(cephclient.ErrExists, "create", "it belongs to another claim", false)
+	}}
+	newProcess(journal, client, taken).finisher.Pass(t.Context())
+	_ = journal.Flush(t.Context())
+	if len(journal.stored) != 0 {
+		t.Errorf("notes %v, want none", journal.stored)
 	}
 }

@@ -2,6 +2,7 @@ package provisioner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -96,10 +97,10 @@ func (p *Provisioner) RotateKey(ctx context.Context, pv *corev1.PersistentVolume
 	return p.grant(ctx, cluster, source.Admin, user.Identity, info, owner)
 }
 
-// notOursError is a secret whose name is taken.
-func notOursError(ref pvspec.SecretRef) error {
-	return fmt.Errorf("secret %s exists already, and does not belong to this volume: remove or rename it", ref)
-}
+// errNotOurs is a secret whose name is taken.
+var errNotOurs = errors.New("exists already, and does not belong to this volume: remove or rename it")
+
+func notOursError(ref pvspec.SecretRef) error { return fmt.Errorf("secret %s %w", ref, errNotOurs) }
 
 // explain adds what to do to the API server's refusal.
 func explain(verb string, ref pvspec.SecretRef, err error) error {

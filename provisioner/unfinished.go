@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,6 +74,7 @@ func (u *Unfinished) begin(ctx context.Context, options controller.ProvisionOpti
 		return false, nil, err
 	}
 	if err := u.journal.Write(ctx, options.PVName, string(text)); err != nil {
+		u.journal.Erase(options.PVName) // it may be stored after all
 		return false, nil, fmt.Errorf("nothing is made before it is written down: %w", err)
 	}
 	u.mu.Lock()
@@ -110,8 +112,13 @@ func (u *Unfinished) end(volume string, own int) {
 	}
 }
 
-// Stored is told of all PersistentVolumes that the API server has.
-func (u *Unfinished) Stored(pv *corev1.PersistentVolume) { u.end(pv.Name, 0) }
+// Stored is told of PersistentVolumes. The library puts those that the API server does not
+// have yet into the informer's cache, too.
+func (u *Unfinished) Stored(pv *corev1.PersistentVolume) {
+	if pv.ResourceVersion != "" {
+		u.end(pv.Name, 0)
+	}
+}
 
 // recall adds what earlier processes have begun, once.
 func (u *Unfinished) recall(ctx context.Context) error {
@@ -164,16 +171,26 @@ func (u *Unfinished) resting() (all []controller.ProvisionOptions) {
 	return all
 }
 
-// noteOf leaves out what provisioning does not read.
+// noteOf leaves out what provisioning does not read, so that nobody can fill the journal
+// with a claim.
 func noteOf(options controller.ProvisionOptions) note {
 	class, claim := options.StorageClass, options.PVC
+	modes := slices.Clone(claim.Spec.AccessModes)
+	slices.Sort(modes)
 	return note{
 		StorageClass: &storagev1.StorageClass{
 			ObjectMeta: metav1.ObjectMeta{Name: class.Name}, Provisioner: class.Provisioner,
 			Parameters: class.Parameters, ReclaimPolicy: class.ReclaimPolicy, MountOptions: class.MountOptions,
 		},
 		Claim: &corev1.PersistentVolumeClaim{
-			ObjectMeta: metav1.ObjectMeta{Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID}, Spec: claim.Spec,
+			ObjectMeta: metav1.ObjectMeta{Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID},
+			Spec: corev1.PersistentVolumeClaimSpec{
+				AccessModes: slices.Compact(modes),
+				VolumeMode:  claim.Spec.VolumeMode,
+				Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{
+					corev1.ResourceStorage: claim.Spec.Resources.Requests[corev1.ResourceStorage],
+				}},
+			},
 		},
 	}
 }

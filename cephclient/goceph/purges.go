@@ -25,6 +25,7 @@ type purges struct {
 	under    sync.WaitGroup
 
 	mu      sync.Mutex
+	latest  map[string]func() // with the connection of the last occasion
 	running map[string]bool   // true if it is to look once more
 	failed  map[string]string // the last failure that was told
 	waiting map[string]bool   // for their next try
@@ -34,6 +35,10 @@ type purges struct {
 func (p *purges) start(key string, purge func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.latest == nil {
+		p.latest = map[string]func(){}
+	}
+	p.latest[key] = purge
 	if _, runs := p.running[key]; runs {
 		p.running[key] = true
 		return
@@ -50,7 +55,7 @@ func (p *purges) start(key string, purge func()) {
 		defer p.under.Done()
 		purge()
 		for p.again(key) {
-			purge()
+			p.last(key)()
 		}
 	}()
 }
@@ -74,6 +79,12 @@ func (p *purges) await(ctx context.Context) {
 	}
 }
 
+func (p *purges) last(key string) func() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.latest[key]
+}
+
 func (p *purges) again(key string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,7 +98,7 @@ func (p *purges) again(key string) bool {
 }
 
 // later starts a purge that has failed after a pause, and once however often it has.
-func (p *purges) later(key string, purge func()) {
+func (p *purges) later(key string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.waiting[key] {
@@ -101,7 +112,7 @@ func (p *purges) later(key string, purge func()) {
 		p.mu.Lock()
 		delete(p.waiting, key)
 		p.mu.Unlock()
-		p.start(key, purge)
+		p.start(key, p.last(key))
 	})
 }
 
@@ -127,17 +138,15 @@ func (p *purges) isNews(key string, err error) bool {
 func (s *session) startPurge(at place) {
 	aside := place{fileSystem: at.fileSystem, root: path.Join(at.root, deleting)}
 	key := fmt.Sprintf("%q %q %q", strings.Join(s.cluster.Monitors, ","), aside.fileSystem, aside.root)
-	var purge func()
-	purge = func() {
+	s.pool.purges.start(key, func() {
 		err := s.purge(aside)
 		if err != nil {
-			s.pool.purges.later(key, purge)
+			s.pool.purges.later(key)
 		}
 		if s.pool.purges.isNews(key, err) && s.pool.options.Unpurged != nil {
 			s.pool.options.Unpurged(fmt.Errorf("purge %s of file system %q of %s: %w", aside.root, aside.fileSystem, s.cluster, err))
 		}
-	}
-	s.pool.purges.start(key, purge)
+	})
 }
 
 func (s *session) purge(aside place) error {

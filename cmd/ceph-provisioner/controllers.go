@@ -79,10 +79,8 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 		Nodes:       c.nodes,
 		Events:      recorder,
 	}, c.stalled, cephfsClaims, shared), shared)
-	c.finisher = newFinisher(o, client, unfinished, rbd, cephfs)
-	_, err := shared.Core().V1().PersistentVolumes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(object any) { unfinished.Stored(object.(*corev1.PersistentVolume)) },
-	})
+	c.finisher = newFinisher(o, client, shared, unfinished, rbd, cephfs)
+	err := tellStored(shared.Core().V1().PersistentVolumes().Informer(), unfinished.Stored)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +101,35 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 	return c, err
 }
 
-func newFinisher(o options, client kubernetes.Interface, unfinished *provisioner.Unfinished, rbd, cephfs *provisioner.Provisioner) *provisioner.Finisher {
+// tellStored tells of all events: the library puts what it has made into the informer's
+// cache, whereupon the first event is often an update.
+func tellStored(volumes cache.SharedIndexInformer, stored func(*corev1.PersistentVolume)) error {
+	tell := func(object any) {
+		if last, ok := object.(cache.DeletedFinalStateUnknown); ok {
+			object = last.Obj
+		}
+		if pv, ok := object.(*corev1.PersistentVolume); ok {
+			stored(pv)
+		}
+	}
+	_, err := volumes.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: tell, UpdateFunc: func(_, now any) { tell(now) }, DeleteFunc: tell,
+	})
+	return err
+}
+
+// finish begins when it is known which claims and volumes there are.
+func (c *controllers) finish(ctx context.Context) {
+	for _, factory := range c.informers {
+		factory.WaitForCacheSync(ctx.Done())
+	}
+	c.finisher.Run(ctx)
+}
+
+func newFinisher(
+	o options, client kubernetes.Interface, shared informers.SharedInformerFactory,
+	unfinished *provisioner.Unfinished, rbd, cephfs *provisioner.Provisioner,
+) *provisioner.Finisher {
 	provisioners := map[string]*provisioner.Provisioner{}
 	for _, name := range o.rbdProvisioners {
 		provisioners[name] = rbd
@@ -113,6 +139,7 @@ func newFinisher(o options, client kubernetes.Interface, unfinished *provisioner
 	}
 	return &provisioner.Finisher{
 		Unfinished: unfinished, Client: client, Provisioners: provisioners, Timeout: o.timeout,
+		Claims: shared.Core().V1().PersistentVolumeClaims().Lister(), Volumes: shared.Core().V1().PersistentVolumes().Lister(),
 		Retries: newLimiter(o),
 	}
 }
@@ -190,7 +217,7 @@ func (c *controllers) run(ctx context.Context, client kubernetes.Interface) {
 	go c.cephfs.Run(ctx)
 	var ending wait.Group // before the connections to Ceph do
 	ending.StartWithContext(ctx, c.audits.Run)
-	ending.StartWithContext(ctx, c.finisher.Run)
+	ending.StartWithContext(ctx, c.finish)
 	ending.StartWithContext(ctx, c.resizer.Run)
 	ending.Wait()
 	closePool(ctx, c.ceph)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -148,9 +147,12 @@ func (l *leaderOptions) validate() error {
 	return nil
 }
 
-// journalNamespace is the controller's own, as far as that is known.
+// journalNamespace is that of the Lease, or of the pod.
 func (o *options) journalNamespace() string {
-	return cmp.Or(o.leaderElection.namespace, metav1.NamespaceSystem)
+	if o.leaderElection.namespace == "" && o.leaderElection.findNamespace() != nil {
+		return metav1.NamespaceSystem // outside of a pod
+	}
+	return o.leaderElection.namespace
 }
 
 // podNamespaceFile is mounted into every pod that has a service account.

@@ -13,6 +13,7 @@ import (
 
 var (
 	errLeaseLost = errors.New("the lease was lost; another replica takes over")
+	errLeaseGone = errors.New("the lease was deleted, by hand or because etcd was put back to an older state")
 	errRestored  = errors.New("the lease is older than what this process wrote to it: etcd was put back to an older state, and what is known of the cluster is not so any more")
 )
 
@@ -78,6 +79,9 @@ func (l *watchedLock) Create(ctx context.Context, record resourcelock.LeaderElec
 // Update implements [resourcelock.Interface].
 func (l *watchedLock) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
 	asked := time.Now()
+	if record.HolderIdentity != l.Identity() { // it is given back, also if the answer is lost
+		l.tenure.end.Store(&asked)
+	}
 	err := l.Interface.Update(ctx, record)
 	if err == nil {
 		l.wrote(record, asked)
@@ -106,7 +110,7 @@ func (l *watchedLock) Get(ctx context.Context) (*resourcelock.LeaderElectionReco
 	switch {
 	case l.renewed.IsZero():
 	case apierrors.IsNotFound(err):
-		l.tenure.lose(errRestored)
+		l.tenure.lose(errLeaseGone)
 	case err != nil:
 	case record.RenewTime.Time.Before(l.renewed):
 		l.tenure.lose(errRestored)

@@ -57,7 +57,7 @@ func TestWatchedLock(t *testing.T) {
 		"it was given back by hand":       {then: func(l *storedLock) { l.record.HolderIdentity = "" }, want: errLeaseLost},
 		"it is this process's of before":  {then: func(l *storedLock) { *l.record = heldBy("self", now.Add(-time.Second)) }, want: errRestored},
 		"it is another's of before":       {then: func(l *storedLock) { *l.record = heldBy("other", now.Add(-time.Second)) }, want: errRestored},
-		"it is gone":                      {then: func(l *storedLock) { l.record = nil }, want: errRestored},
+		"it is gone":                      {then: func(l *storedLock) { l.record = nil }, want: errLeaseGone},
 		"an answer to a renewal was lost": {then: func(l *storedLock) { *l.record = heldBy("self", now.Add(time.Second)) }},
 	} {
 		t.Run(state, func(t *testing.T) {

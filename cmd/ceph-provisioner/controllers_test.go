@@ -1,0 +1,34 @@
+package main
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+)
+
+// sig-storage-lib puts a volume that it has stored into the informer's cache, which makes
+// an update of the event that tells of it.
+func TestStoredVolumesAreToldHoweverTheyAreSeen(t *testing.T) {
+	client := fake.NewSimpleClientset()
+	factory := informers.NewSharedInformerFactory(client, 0)
+	volumes := factory.Core().V1().PersistentVolumes().Informer()
+	told := make(chan string, 10)
+	if err := tellStored(volumes, func(pv *corev1.PersistentVolume) { told <- pv.Name }); err != nil {
+		t.Fatal(err)
+	}
+	factory.Start(t.Context().Done())
+	factory.WaitForCacheSync(t.Context().Done())
+	pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1"}}
+	if err := volumes.GetStore().Add(pv); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CoreV1().PersistentVolumes().Create(t.Context(), pv, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if name := <-told; name != "pvc-1" {
+		t.Errorf("told of %q", name)
+	}
+}
