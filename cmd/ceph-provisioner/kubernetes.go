@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -28,7 +29,12 @@ func newKubernetesClient(o options, tenure *tenure) (kubernetes.Interface, error
 	}
 	config.Wrap(killpoint.Transport)
 	config.Wrap(tenure.guard)
-	return kubernetes.NewForConfig(config)
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	events, err := typedcorev1.NewForConfig(config)
+	return eventsApart{client, events}, err
 }
 
 // newLeaseClient is for the Lease alone, which must not wait behind other requests, nor
@@ -52,6 +58,28 @@ func newKubernetesConfig(o options) (*rest.Config, error) {
 	config.WarningHandler = rest.NoWarnings{} // each PersistentVolume would log that in-tree volumes are deprecated
 	config.UserAgent = "ceph-provisioner/" + version
 	return config, nil
+}
+
+// eventsApart is a client whose events have limits of their own: those of many claims
+// that fail must not delay what others need.
+type eventsApart struct {
+	kubernetes.Interface
+	events typedcorev1.EventsGetter
+}
+
+// CoreV1 implements [kubernetes.Interface].
+func (c eventsApart) CoreV1() typedcorev1.CoreV1Interface {
+	return coreEventsApart{c.Interface.CoreV1(), c.events}
+}
+
+type coreEventsApart struct {
+	typedcorev1.CoreV1Interface
+	events typedcorev1.EventsGetter
+}
+
+// Events implements [typedcorev1.EventsGetter].
+func (c coreEventsApart) Events(namespace string) typedcorev1.EventInterface {
+	return c.events.Events(namespace)
 }
 
 // objects reads single objects from the API server.

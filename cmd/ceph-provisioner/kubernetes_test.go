@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,6 +52,34 @@ func TestReadingASecretLogsNoKey(t *testing.T) {
 	}
 	if strings.Contains(log.String(), key) || strings.Contains(log.String(), encoded) {
 		t.Errorf("the key is logged:\n%s", log)
+	}
+}
+
+// Events of many claims that fail leave others what they may ask the API server for.
+func TestEventsHaveLimitsOfTheirOwn(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprint(w, `{"metadata":{"name":"x","namespace":"ns"}}`)
+	}))
+	defer server.Close()
+	client, err := newKubernetesClient(options{kubeconfig: kubeconfig(t, server.URL), kubeAPIQPS: 1e-6, kubeAPIBurst: 1}, &tenure{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tell := func() error {
+		_, err := client.CoreV1().Events("ns").Create(ctx, &corev1.Event{}, metav1.CreateOptions{})
+		return err
+	}
+	if err := tell(); err != nil {
+		t.Fatal(err)
+	}
+	if tell() == nil {
+		t.Error("events have no limit")
+	}
+	if _, err := client.CoreV1().PersistentVolumes().Get(ctx, "x", metav1.GetOptions{}); err != nil {
+		t.Errorf("after too many events nothing else is asked: %v", err)
 	}
 }
 

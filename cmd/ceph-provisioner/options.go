@@ -83,7 +83,7 @@ func parseOptions(args []string, binds ...func(*flag.FlagSet)) (options, []strin
 
 func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; the pod's service account if empty")
-	flags.Float64Var(&o.kubeAPIQPS, "kube-api-qps", defaultQPS, "requests per second to the API server, on average")
+	flags.Float64Var(&o.kubeAPIQPS, "kube-api-qps", defaultQPS, "requests per second to the API server, on average; events are limited likewise, but apart")
 	flags.IntVar(&o.kubeAPIBurst, "kube-api-burst", defaultBurst, "requests to the API server at once")
 	flags.BoolVar(&o.leaderElection.enabled, "leader-election", false, "work only while holding the Lease "+leaseName)
 	flags.StringVar(&o.leaderElection.namespace, "leader-election-namespace", "", "namespace of the Lease; the pod's own if empty")
