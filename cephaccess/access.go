@@ -82,6 +82,9 @@ func withoutPorts(err error) error {
 
 // Backend connects as identity.
 func (a *Access) Backend(ctx context.Context, kind cephclient.Kind, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Backend, error) {
+	if err := a.Connector.Rests(kind, cluster); err != nil {
+		return nil, err // before the API server is asked for a secret, by each of many claims
+	}
 	return connect(ctx, a, identity, func(credentials cephclient.Credentials) (cephclient.Backend, error) {
 		return a.Connector.Backend(ctx, kind, cluster, credentials)
 	})
@@ -89,6 +92,9 @@ func (a *Access) Backend(ctx context.Context, kind cephclient.Kind, cluster ceph
 
 // Users connects as identity.
 func (a *Access) Users(ctx context.Context, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Users, error) {
+	if err := a.Connector.Rests(cephclient.CephFS, cluster); err != nil {
+		return nil, err
+	}
 	return connect(ctx, a, identity, func(credentials cephclient.Credentials) (cephclient.Users, error) {
 		return a.Connector.Users(ctx, cluster, credentials)
 	})

@@ -26,6 +26,7 @@ type world struct {
 	classes   map[string]*storagev1.StorageClass
 	hosts     map[string][]string
 	connected cephclient.Credentials
+	rests     error
 }
 
 func (w *world) Secret(_ context.Context, ref pvspec.SecretRef) (*corev1.Secret, error) {
@@ -45,6 +46,8 @@ func (w *world) LookupHost(_ context.Context, host string) ([]string, error) {
 	}
 	return nil, errors.New("no such host")
 }
+
+func (w *world) Rests(cephclient.Kind, cephclient.Cluster) error { return w.rests }
 
 func (w *world) Backend(_ context.Context, _ cephclient.Kind, _ cephclient.Cluster, credentials cephclient.Credentials) (cephclient.Backend, error) {
 	w.connected = credentials
@@ -107,6 +110,20 @@ func TestBackendTellsWhatIsWrongWithASecret(t *testing.T) {
 				t.Errorf("the message does not say %q: %v", c.says, err)
 			}
 		})
+	}
+}
+
+// Many claims of a cluster that does not answer must not use up what the API server
+// allows this process.
+func TestNoSecretIsReadForAClusterThatRests(t *testing.T) {
+	rests := cephclient.NewError(cephclient.ErrUnreachable, "reach it", "", false)
+	w := &world{rests: rests, secretErr: errors.New("a secret was asked for"), secrets: map[string]*corev1.Secret{"ns/ceph": nil}}
+	identity := pvspec.Identity{ID: "kube", Secret: pvspec.SecretRef{Namespace: "ns", Name: "ceph"}}
+	if _, err := w.access().Backend(t.Context(), cephclient.RBD, cephclient.Cluster{}, identity); !errors.Is(err, rests) {
+		t.Errorf("a backend: %v", err)
+	}
+	if _, err := w.access().Users(t.Context(), cephclient.Cluster{}, identity); !errors.Is(err, rests) {
+		t.Errorf("users: %v", err)
 	}
 }
 

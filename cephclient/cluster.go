@@ -46,6 +46,9 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // Connector hands out backends, users and inventories. Connections behind them are shared and pooled.
 type Connector interface {
+	// Rests returns ErrUnreachable while calls for volumes of a kind would fail because
+	// the cluster has not answered lately. It asks the cluster nothing.
+	Rests(kind Kind, cluster Cluster) error
 	// Backend returns the backend of one kind on one cluster under one identity.
 	// It connects if need be, until the context's deadline, and so reports
 	// ErrUnreachable, ErrTimeout or ErrUnauthorized before anything is made.

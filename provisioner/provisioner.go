@@ -122,23 +122,22 @@ func (p *Provisioner) request(ctx context.Context, options controller.ProvisionO
 	return request, err
 }
 
-// reach opens the way to Ceph, and checks on it all that is needed later.
+// reach opens the way to Ceph, and checks on it all that is needed later. Ceph comes
+// first: while it does not answer, the API server need not be asked for secrets.
 func (p *Provisioner) reach(ctx context.Context, request pvspec.Request) (cephclient.Cluster, cephclient.Backend, error) {
-	if request.User.Secret.Name != "" && !request.OwnUser {
-		if err := p.access.CheckUserSecret(ctx, p.kind, request.User.Secret); err != nil {
-			return cephclient.Cluster{}, nil, err
-		}
-	}
 	cluster, err := p.access.Cluster(ctx, request.Monitors)
 	if err != nil {
 		return cephclient.Cluster{}, nil, err
 	}
-	if request.OwnUser {
-		if err := p.checkOwnUser(ctx, cluster, request); err != nil {
-			return cephclient.Cluster{}, nil, err
-		}
-	}
 	backend, err := p.access.Backend(ctx, p.kind, cluster, request.Admin)
+	switch {
+	case err != nil:
+		return cephclient.Cluster{}, nil, err
+	case request.OwnUser:
+		err = p.checkOwnUser(ctx, cluster, request)
+	case request.User.Secret.Name != "":
+		err = p.access.CheckUserSecret(ctx, p.kind, request.User.Secret)
+	}
 	return cluster, backend, err
 }
 

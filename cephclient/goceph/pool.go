@@ -111,6 +111,22 @@ type session struct {
 	monitors    string
 }
 
+// Rests implements [cephclient.Connector]. What a volume of CephFS needs besides the
+// monitors depends on how it is made.
+func (p *Pool) Rests(kind cephclient.Kind, cluster cephclient.Cluster) error {
+	s := p.session(cluster, cephclient.Credentials{})
+	needed := []service{monitor}
+	if kind == cephclient.RBD {
+		needed = append(needed, osd)
+	}
+	for _, asks := range needed {
+		if s.limits(asks).rest() {
+			return s.resting(operation{name: "reach " + cluster.String(), asks: asks})
+		}
+	}
+	return nil
+}
+
 // Backend implements [cephclient.Connector].
 func (p *Pool) Backend(ctx context.Context, kind cephclient.Kind, cluster cephclient.Cluster, credentials cephclient.Credentials) (cephclient.Backend, error) {
 	s, err := p.connected(ctx, cluster, credentials)
@@ -182,6 +198,17 @@ func newLimits(asks service, calls int) *limits {
 			ReadyToTrip: func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= restAfter },
 		}),
 	}
+}
+
+// rest reports whether the next call would be refused.
+func (l *limits) rest() bool {
+	switch l.breaker.State() {
+	case gobreaker.StateOpen:
+		return true
+	case gobreaker.StateHalfOpen:
+		return l.breaker.Counts().Requests > 0 // somebody asks already
+	}
+	return false
 }
 
 // line is the session's connection to the cluster.

@@ -83,6 +83,60 @@ func TestAClusterThatNeverAnswers(t *testing.T) {
 	if strings.Contains(err.Error(), key.Reveal()) {
 		t.Error("the message has the key")
 	}
+	for _, kind := range []cephclient.Kind{cephclient.RBD, cephclient.CephFS} {
+		if err := pool.Rests(kind, cluster); !errors.Is(err, cephclient.ErrUnreachable) {
+			t.Errorf("a cluster that is left alone does not rest for %s: %v", kind, err)
+		}
+		if err := pool.Rests(kind, deaf(t)); err != nil {
+			t.Errorf("a cluster that was never asked rests for %s: %v", kind, err)
+		}
+	}
+}
+
+// After its rest a service is asked by one call, and meanwhile rests for all others.
+func TestRests(t *testing.T) {
+	l := newLimits(monitor, 4)
+	for range restAfter {
+		report, err := l.breaker.Allow()
+		if err != nil || l.rest() {
+			t.Fatalf("it rests too early: %v", err)
+		}
+		report(false)
+	}
+	if !l.rest() {
+		t.Error("it does not rest")
+	}
+	for begun := time.Now(); l.rest(); time.Sleep(50 * time.Millisecond) {
+		if time.Since(begun) > 10*restFor {
+			t.Fatal("it rests for ever")
+		}
+	}
+	report, err := l.breaker.Allow()
+	if err != nil || !l.rest() {
+		t.Errorf("it does not rest while one call asks it: %v", err)
+	}
+	report(true)
+	if l.rest() {
+		t.Error("it rests although it has answered")
+	}
+}
+
+func TestHungOSDsMakeImagesRest(t *testing.T) {
+	pool := NewPool(Options{Timeout: time.Second, CallsPerService: 4})
+	cluster := cephclient.Cluster{Monitors: []string{"10.0.0.1:6789"}}
+	for range restAfter {
+		report, err := pool.session(cluster, cephclient.Credentials{}).limits(osd).breaker.Allow()
+		if err != nil {
+			t.Fatal(err)
+		}
+		report(false)
+	}
+	if pool.Rests(cephclient.RBD, cluster) == nil {
+		t.Error("images do not rest")
+	}
+	if err := pool.Rests(cephclient.CephFS, cluster); err != nil {
+		t.Errorf("CephFS rests: %v", err)
+	}
 }
 
 func TestAKeyThatLibradosDoesNotTake(t *testing.T) {
