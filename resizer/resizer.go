@@ -36,7 +36,7 @@ type Access interface {
 // Options are what a Resizer works with and within.
 type Options struct {
 	Provisioners []string      // whose volumes are grown
-	Workers      int           // claims at a time
+	Workers      int           // claims at a time, those that wait for a seat included
 	Timeout      time.Duration // for one attempt at one claim
 	RetryStart   time.Duration // pause after the first failure; doubled after each
 	RetryMax     time.Duration // also between two looks at whether pods still use a volume
@@ -44,6 +44,9 @@ type Options struct {
 	// RaiseMounted raises the capacity of a CephFS PersistentVolume at once, also
 	// while pods use it. Otherwise it waits until none does (docs/expansion.md).
 	RaiseMounted bool
+	// Seat waits until a volume's turn has come, and fails only if the context ends.
+	// Each attempt holds one seat; nil is for no limit.
+	Seat func(ctx context.Context, pv *corev1.PersistentVolume) (leave func(), err error)
 }
 
 // Resizer watches claims and grows their volumes.
@@ -127,8 +130,6 @@ func (r *Resizer) next(ctx context.Context) bool {
 		r.queue.Forget(key)
 		return true
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
-	defer cancel()
 	switch err := r.sync(ctx, name); {
 	case err == nil:
 		r.queue.Forget(key)
@@ -155,52 +156,78 @@ func (r *Resizer) sync(ctx context.Context, name cache.ObjectName) error {
 	return err
 }
 
-// syncClaim looks in the caches whether there is anything to do, so that all
-// claims that are as they should be cost nothing, and decides on live objects.
+// syncClaim decides on live objects, once the claim has a seat.
 func (r *Resizer) syncClaim(ctx context.Context, name cache.ObjectName) error {
+	live, err := r.due(ctx, name)
+	if err != nil || live == nil {
+		return err
+	}
+	leave, err := r.seat(ctx, live.pv)
+	if err != nil {
+		return nil // the process ends
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
+	defer cancel()
+	if live.claim, err = r.client.CoreV1().PersistentVolumeClaims(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{}); err != nil {
+		return err
+	}
+	if live.pv, err = r.client.CoreV1().PersistentVolumes().Get(ctx, live.pv.Name, metav1.GetOptions{}); err != nil {
+		return err
+	}
+	err = r.converge(ctx, live)
+	if err != nil || live.seen.size != nil { // else Ceph was not asked
+		r.stalled.Ended(name.String(), live.pv.Spec.StorageClassName, err)
+	}
+	return err
+}
+
+// due looks in the caches whether there is anything to do, so that all claims that are
+// as they should be cost nothing. It returns nil if there is not.
+func (r *Resizer) due(ctx context.Context, name cache.ObjectName) (*run, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
+	defer cancel()
 	claim, err := r.claims.PersistentVolumeClaims(name.Namespace).Get(name.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pv, err := r.volumes.Get(claim.Spec.VolumeName)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	class, err := r.classes.Get(pv.Spec.StorageClassName)
 	if apierrors.IsNotFound(err) {
 		class = nil
 	} else if err != nil {
-		return err
+		return nil, err
 	}
 	var seen observation
 	step := decide(claim, pv, class, seen, r.options)
 	if step == stepLook {
 		if seen.use, err = r.pods.use(ctx, claim, pv, capacity(claim.Status.Capacity), r.options.RetryMax); err != nil {
-			return err
+			return nil, err
 		}
 		step = decide(claim, pv, class, seen, r.options)
 	}
 	if step == stepNothing {
 		r.lookAgain(claim, seen)
-		return nil
+		return nil, nil
 	}
-	live := &run{class: class}
-	if live.claim, err = r.client.CoreV1().PersistentVolumeClaims(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{}); err != nil {
-		return err
+	return &run{claim: claim, pv: pv, class: class}, nil
+}
+
+func (r *Resizer) seat(ctx context.Context, pv *corev1.PersistentVolume) (leave func(), err error) {
+	if r.options.Seat == nil {
+		return func() {}, nil
 	}
-	if live.pv, err = r.client.CoreV1().PersistentVolumes().Get(ctx, pv.Name, metav1.GetOptions{}); err != nil {
-		return err
-	}
-	err = r.converge(ctx, live)
-	if err != nil || live.seen.size != nil { // else Ceph was not asked
-		r.stalled.Ended(name.String(), pv.Spec.StorageClassName, err)
-	}
-	return err
+	return r.options.Seat(ctx, pv)
 }
 
 // syncReleased gives a volume the capacity that was put off while pods used it.
 // Now that its claim is gone nobody does, and who binds it anew must see its size.
 func (r *Resizer) syncReleased(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
+	defer cancel()
 	pv, err := r.volumes.Get(name)
 	if err != nil || !isReleased(pv, r.options) {
 		return err

@@ -296,6 +296,33 @@ func TestBackOffEndsOnlyWithWhatMayHelp(t *testing.T) {
 	}
 }
 
+// Seats are few, and are for claims that need Ceph.
+func TestAnAttemptHasASeat(t *testing.T) {
+	for state, c := range map[string]struct {
+		asked string
+		seats int
+	}{"to grow": {"2Gi", 1}, "as it should be": {"1Gi", 0}} {
+		t.Run(state, func(t *testing.T) {
+			claim, pv := pair(c.asked, "1Gi", "1Gi")
+			w := newWorld(t, claim, pv)
+			w.backend.Put("x", gib)
+			var taken, left int
+			w.resizer.options.Seat = func(_ context.Context, at *corev1.PersistentVolume) (func(), error) {
+				if taken++; at.Name != pv.Name || len(w.client.Actions()) > 0 {
+					t.Errorf("the seat is for volume %s, after %d requests", at.Name, len(w.client.Actions()))
+				}
+				return func() { left++ }, nil
+			}
+			if err := w.sync(t); err != nil {
+				t.Fatal(err)
+			}
+			if taken != c.seats || left != c.seats {
+				t.Errorf("%d seats were taken and %d left, want %d", taken, left, c.seats)
+			}
+		})
+	}
+}
+
 func TestDeletedClaimIsForgotten(t *testing.T) {
 	claim, pv := pair("2Gi", "1Gi", "1Gi")
 	w := newWorld(t, claim, pv)

@@ -90,7 +90,8 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 	}
 	c.resizer, err = resizer.New(resizer.Options{
 		Provisioners: slices.Concat(o.rbdProvisioners, o.cephfsProvisioners),
-		Workers:      o.workerThreads,
+		Workers:      o.workerThreads * (1 + waitersPerSeat),
+		Seat:         newSeats(o.workerThreads).ofVolume,
 		Timeout:      o.timeout,
 		RetryStart:   o.retryStart,
 		RetryMax:     o.retryMax,
@@ -183,19 +184,20 @@ func newAccess(client kubernetes.Interface, ceph *goceph.Pool) *cephaccess.Acces
 func newProvisionController(
 	o options, client kubernetes.Interface, names nameList, p *comeback, shared informers.SharedInformerFactory,
 ) *controller.ProvisionController {
-	return controller.NewProvisionController(client, names[0], p,
+	seated := seated{guardedProvisioner: p, creations: newSeats(o.workerThreads), deletions: newSeats(o.workerThreads), timeout: o.timeout}
+	return controller.NewProvisionController(client, names[0], seated,
 		controller.AdditionalProvisionerNames(names[1:]),
 		controller.LeaderElection(false), // one Lease of our own covers all three loops
 		controller.ClaimsInformer(p.claimEvents),
 		controller.VolumesInformer(p.volumeEvents),
 		controller.ClassesInformer(shared.Storage().V1().StorageClasses().Informer()),
-		controller.Threadiness(o.workerThreads),
+		controller.Threadiness(o.workerThreads*(1+waitersPerSeat)),
 		controller.RateLimiter(newLimiter(o)),
 		controller.CreateProvisionedPVLimiter(newLimiter(o)),
 		controller.FailedProvisionThreshold(0), // giving up would leak what is half made
 		controller.FailedDeleteThreshold(0),
-		controller.ProvisionTimeout(o.timeout),
-		controller.DeletionTimeout(o.timeout),
+		controller.ProvisionTimeout(0), // seated has one
+		controller.DeletionTimeout(0),
 	)
 }
 

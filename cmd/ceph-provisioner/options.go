@@ -94,7 +94,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.metricsPath, "metrics-path", "/metrics", "where metrics are served")
 	flags.Var(&o.rbdProvisioners, "rbd-provisioner-name", "provisioner of RBD classes; after a comma further names that are served too")
 	flags.Var(&o.cephfsProvisioners, "cephfs-provisioner-name", "provisioner of CephFS classes; after a comma further names that are served too")
-	flags.IntVar(&o.workerThreads, "worker-threads", defaultWorkers, "claims of each kind, and growths, that are worked on at a time")
+	flags.IntVar(&o.workerThreads, "worker-threads", defaultWorkers, "creations, deletions and growths of each kind that are worked on at a time on each Ceph cluster")
 	flags.DurationVar(&o.timeout, "timeout", defaultTimeout, "for one attempt at one volume")
 	flags.DurationVar(&o.retryStart, "retry-interval-start", defaultRetryStart, "pause after a first failure; doubled after each")
 	flags.DurationVar(&o.retryMax, "retry-interval-max", defaultRetryMax, "longest pause after a failure")

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
+)
+
+// waitersPerSeat is how many volumes of one cluster may wait for each of its seats
+// before volumes of other clusters have to wait as well.
+const waitersPerSeat = 15
+
+// seated is a provisioner each of whose calls has a seat at its cluster. The time of a
+// call begins when it is seated, so the library must set none.
+type seated struct {
+	guardedProvisioner
+	creations, deletions *seats
+	timeout              time.Duration
+}
+
+var errEnding = &controller.IgnoredError{Reason: "this process ends"}
+
+// Provision implements [controller.Provisioner].
+func (s seated) Provision(ctx context.Context, options controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
+	leave, err := s.creations.ofClass(ctx, options.StorageClass)
+	if err != nil {
+		return nil, controller.ProvisioningNoChange, errEnding
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	return s.guardedProvisioner.Provision(ctx, options)
+}
+
+// Delete implements [controller.Provisioner].
+func (s seated) Delete(ctx context.Context, pv *corev1.PersistentVolume) error {
+	leave, err := s.deletions.ofVolume(ctx, pv)
+	if err != nil {
+		return errEnding
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	return s.guardedProvisioner.Delete(ctx, pv)
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+)
+
+// seats keep a Ceph cluster that does not answer from holding the workers of another:
+// each cluster has the same number of them, and whoever finds none waits. A cluster is
+// known by its monitors, as they are written. What is at work is bounded; what waits
+// costs a goroutine.
+type seats struct {
+	number int
+
+	mu       sync.Mutex
+	clusters map[string]*table
+}
+
+type table struct {
+	taken chan struct{}
+	users int // seated or waiting
+}
+
+func newSeats(number int) *seats { return &seats{number: number, clusters: map[string]*table{}} }
+
+// take waits for a seat until the context ends.
+func (s *seats) take(ctx context.Context, monitors string) (leave func(), err error) {
+	at := s.join(monitors)
+	select {
+	case at.taken <- struct{}{}:
+		return func() { <-at.taken; s.part(monitors, at) }, nil
+	case <-ctx.Done():
+		s.part(monitors, at)
+		return nil, ctx.Err()
+	}
+}
+
+func (s *seats) join(monitors string) *table {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, known := s.clusters[monitors]
+	if !known {
+		at = &table{taken: make(chan struct{}, s.number)}
+		s.clusters[monitors] = at
+	}
+	at.users++
+	return at
+}
+
+func (s *seats) part(monitors string, at *table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at.users--; at.users == 0 {
+		delete(s.clusters, monitors)
+	}
+}
+
+// ofVolume takes a seat at the cluster of a PersistentVolume.
+func (s *seats) ofVolume(ctx context.Context, pv *corev1.PersistentVolume) (leave func(), err error) {
+	var monitors []string
+	switch {
+	case pv.Spec.RBD != nil:
+		monitors = pv.Spec.RBD.CephMonitors
+	case pv.Spec.CephFS != nil:
+		monitors = pv.Spec.CephFS.Monitors
+	}
+	return s.take(ctx, strings.Join(monitors, ","))
+}
+
+// ofClass takes a seat at the cluster of a StorageClass.
+func (s *seats) ofClass(ctx context.Context, class *storagev1.StorageClass) (leave func(), err error) {
+	for key, value := range class.Parameters {
+		if strings.EqualFold(key, "monitors") {
+			return s.take(ctx, value)
+		}
+	}
+	return s.take(ctx, "") // it will be refused
+}
