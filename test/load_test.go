@@ -26,34 +26,14 @@ func TestManyClaimsAtOnce(t *testing.T) {
 			claims = append(claims, s.claim(class, "1Gi"))
 		}
 	}
-	s.all("Bound", func(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) bool {
-		return claim.Status.Phase == corev1.ClaimBound
-	})
+	s.all("Bound", isBoundClaim)
 	for _, claim := range claims {
 		s.request(claim, "2Gi")
 	}
-	s.all("grown", func(claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
-		if pv.Spec.Capacity.Storage().Value() != 2<<30 {
-			return false
-		}
-		if pv.Spec.RBD != nil {
-			return hasCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
-		}
-		return claim.Status.Capacity.Storage().Value() == 2<<30 && len(claim.Status.Conditions) == 0
-	})
+	s.all("grown", isGrownClaim)
 	s.wantAllInCeph(ceph, claims)
 
-	err := suite.client.CoreV1().PersistentVolumeClaims(s.namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.eventually("all volumes are gone", func(ctx context.Context) error {
-		volumes, err := s.volumes(ctx)
-		if err == nil && len(volumes) > 0 {
-			err = fmt.Errorf("%d are left", len(volumes))
-		}
-		return err
-	})
+	s.deleteAll()
 	s.eventuallyIn(t.Context(), toolInterval, patience, "Ceph has nothing of the claims", func(ctx context.Context) error {
 		traces, err := ceph.allTraces(ctx)
 		for _, claim := range claims {
@@ -75,6 +55,37 @@ func TestManyClaimsAtOnce(t *testing.T) {
 	if failures > len(claims)/10 {
 		t.Errorf("%d attempts for %d claims have failed", failures, len(claims))
 	}
+}
+
+func isBoundClaim(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) bool {
+	return claim.Status.Phase == corev1.ClaimBound
+}
+
+// isGrownClaim is for claims that were made with 1Gi and ask for 2Gi.
+func isGrownClaim(claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
+	if pv.Spec.Capacity.Storage().Value() != 2<<30 {
+		return false
+	}
+	if pv.Spec.RBD != nil {
+		return hasCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
+	}
+	return claim.Status.Capacity.Storage().Value() == 2<<30 && len(claim.Status.Conditions) == 0
+}
+
+// deleteAll deletes all claims of the test, and waits until their volumes are gone.
+func (s *scene) deleteAll() {
+	s.t.Helper()
+	err := suite.client.CoreV1().PersistentVolumeClaims(s.namespace).DeleteCollection(s.t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.eventually("all volumes are gone", func(ctx context.Context) error {
+		volumes, err := s.volumes(ctx)
+		if err == nil && len(volumes) > 0 {
+			err = fmt.Errorf("%d are left", len(volumes))
+		}
+		return err
+	})
 }
 
 // all waits until something is true for every claim of the test and its volume.
