@@ -29,10 +29,10 @@ demo: build localcluster ## provision, write, grow and delete on a real local Ce
 
 test: verify unit e2e ## everything that CI runs: verify, unit, e2e
 	@echo "ran: verify, unit tests with the race detector, end-to-end tests on a real Ceph and Kubernetes"
-	@echo "did not run: demo (make demo), a kubelet that mounts the volumes (make node-check), benchmarks (make bench), fuzzing beyond its seeds (make fuzz)"
+	@echo "did not run: demo (make demo), a kubelet that mounts the volumes (make node-check), benchmarks (make bench), long runs (make chaos, make soak), fuzzing beyond its seeds (make fuzz)"
 
 ##@ Develop
-.PHONY: deps build bin/ceph-provisioner-killpoints localcluster unit fuzz e2e chaos node-check bench verify dev-up dev-down
+.PHONY: deps build bin/ceph-provisioner-killpoints localcluster unit fuzz e2e chaos node-check bench soak verify dev-up dev-down
 deps: ## install the Debian packages that are missing
 	@hack/install-deps.sh
 
@@ -62,8 +62,13 @@ chaos: build localcluster bin/ceph-provisioner-killpoints ## kill the controller
 node-check: build ## a real kubelet on a real kernel mounts and grows the volumes (5 minutes, 2 GB)
 	hack/node/check.sh
 
-bench: build localcluster ## measure: from a claim's edit to a larger quota in a mount
-	$(e2e_env) $(go) test -run=none -bench=. -benchtime=10x $(e2e_package)
+bench: build localcluster ## measure: from a claim's edit to a larger quota in a mount; claims beside a cluster that hangs
+	$(e2e_env) $(go) test -run=none -bench=. -benchtime=10x -timeout=45m $(e2e_package)
+
+SOAK_CYCLES ?= 10000
+SOAK_HUNG ?= 1h
+soak: build localcluster ## what the process holds after SOAK_CYCLES=10000 volumes, and while a cluster hangs for SOAK_HUNG=1h (2 hours)
+	SOAK_CYCLES=$(SOAK_CYCLES) SOAK_HUNG=$(SOAK_HUNG) $(e2e_env) $(go) test $(e2e_package) -count=1 -timeout=6h -v -run='^(TestNothingIsKept|TestHungClusterHoldsNothing)$$'
 
 verify: deps localcluster ## format, vet, staticcheck, import rules, builds without cgo, manifests, links of the documentation
 	hack/verify/code.sh

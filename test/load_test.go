@@ -33,7 +33,7 @@ func TestManyClaimsAtOnce(t *testing.T) {
 	s.all("grown", isGrownClaim)
 	s.wantAllInCeph(ceph, claims)
 
-	s.deleteAll()
+	s.deleteClaims()
 	s.eventuallyIn(t.Context(), toolInterval, patience, "Ceph has nothing of the claims", func(ctx context.Context) error {
 		traces, err := ceph.allTraces(ctx)
 		for _, claim := range claims {
@@ -72,8 +72,8 @@ func isGrownClaim(claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolu
 	return claim.Status.Capacity.Storage().Value() == 2<<30 && len(claim.Status.Conditions) == 0
 }
 
-// deleteAll deletes all claims of the test, and waits until their volumes are gone.
-func (s *scene) deleteAll() {
+// deleteClaims deletes all claims of the test, and waits until their volumes are gone.
+func (s *scene) deleteClaims() {
 	s.t.Helper()
 	err := suite.client.CoreV1().PersistentVolumeClaims(s.namespace).DeleteCollection(s.t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
 	if err != nil {

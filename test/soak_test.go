@@ -1,0 +1,159 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// cyclesVariable is how many volumes are made, grown and deleted; `make soak` asks for
+// 10,000.
+const (
+	cyclesVariable = "SOAK_CYCLES"
+	defaultCycles  = 120
+	soakTogether   = 10 // volumes of each kind
+	soakSamples    = 40 // rows of the table, at most
+)
+
+// A process that has made, grown and deleted volumes of all kinds holds in the end what
+// it held after the first of them.
+func TestNothingIsKept(t *testing.T) {
+	t.Parallel()
+	cycles := number(t, cyclesVariable, defaultCycles)
+	ceph := suite.ceph[0]
+	s := newScene(t)
+	s.serveAlone(operatorFlags...)
+	fresh := s.atRest()
+	classes := []string{s.rbdClass(ceph), s.cephfsClass(ceph), s.tenantClass(ceph), s.directoryClass(ceph)}
+	s.cycle(classes) // connections are open, and threads are there for all that runs at once
+	before := s.atRest()
+	t.Logf("%6d cycles: %s", 0, before)
+	batch := soakTogether * len(classes)
+	every := max(1, cycles/batch/soakSamples)
+	var samples []held
+	for done := batch; done <= cycles; done += batch {
+		s.cycle(classes)
+		if done/batch%every == 0 {
+			now := s.atRest()
+			samples = append(samples, now)
+			t.Logf("%6d cycles: %s", done, now)
+		}
+	}
+	s.wantNoNotes()
+	after := samples[len(samples)-1]
+	// One for each cycle of one kind would be three times as many.
+	few := min(cycles/len(classes)/3, soakMargin)
+	if after.threads > before.threads+few || after.descriptors > before.descriptors+few || after.goroutines > before.goroutines+few {
+		t.Errorf("%d cycles later the process holds more than before\nbefore: %s\nafter:  %s", cycles, before, after)
+	}
+	if os.Getenv(cyclesVariable) != "" {
+		s.wantSteady(samples)
+		s.wantAsFresh(fresh)
+	}
+}
+
+// soakMargin is for threads of the Go runtime, which has one for each call of C that ran
+// at once with others and keeps it.
+const soakMargin = 20
+
+// cycle makes some volumes of each class at once, grows them and deletes them.
+func (s *scene) cycle(classes []string) {
+	s.t.Helper()
+	var claims []*corev1.PersistentVolumeClaim
+	for range soakTogether {
+		for _, class := range classes {
+			claims = append(claims, s.claim(class, "1Gi"))
+		}
+	}
+	s.all("Bound", isBoundClaim)
+	for _, claim := range claims {
+		s.request(claim, "2Gi")
+	}
+	s.all("grown", isGrownClaim)
+	s.deleteClaims()
+}
+
+// atRest is the least that the process holds within some seconds without work: mounts of
+// CephFS that are not used are closed after one.
+func (s *scene) atRest() (least held) {
+	s.t.Helper()
+	const looks, pause = 10, 200 * time.Millisecond
+	for range looks {
+		now, err := s.controller.held(s.t.Context())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		least = least.least(now)
+		time.Sleep(pause) // nothing is waited for: this is a sample
+	}
+	return least
+}
+
+// wantNoNotes waits until the journal is rid of all volumes of the test: a note that stays
+// takes up room that others need.
+func (s *scene) wantNoNotes() {
+	s.t.Helper()
+	s.eventually("the journal has no notes of the test", func(ctx context.Context) error {
+		journal, err := suite.client.CoreV1().ConfigMaps(systemNamespace).Get(ctx, "ceph-provisioner-journal", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		notes := 0
+		for _, note := range journal.Data {
+			if strings.Contains(note, `"namespace":"`+s.namespace+`"`) {
+				notes++
+			}
+		}
+		if notes > 0 {
+			return fmt.Errorf("it has %d", notes)
+		}
+		return nil
+	})
+}
+
+// wantSteady compares memory of the last quarter of a long run with that of the second:
+// after the first one caches and the allocators' pools are filled. 5,000 cycles lie
+// between the middles of those quarters of 10,000, so that 16 MiB are 3 KiB for each.
+func (s *scene) wantSteady(samples []held) {
+	s.t.Helper()
+	const marginMiB = 16
+	quarter := len(samples) / 4
+	median := func(samples []held, of func(held) int) int {
+		var all []int
+		for _, each := range samples {
+			all = append(all, of(each))
+		}
+		slices.Sort(all)
+		return all[len(all)/2]
+	}
+	for name, of := range map[string]func(held) int{
+		"resident memory": func(h held) int { return h.residentMiB },
+		"Go heap":         func(h held) int { return h.heapMiB },
+	} {
+		second, last := median(samples[quarter:2*quarter+1], of), median(samples[len(samples)-quarter-1:], of)
+		s.t.Logf("%s: %d MiB in the second quarter, %d MiB in the last", name, second, last)
+		if last > second+marginMiB {
+			s.t.Errorf("%s grows: from %d to %d MiB", name, second, last)
+		}
+	}
+}
+
+// wantAsFresh waits until idle connections are closed.
+func (s *scene) wantAsFresh(fresh held) {
+	s.t.Helper()
+	const idle = 5 * time.Minute
+	s.eventuallyIn(s.t.Context(), 10*time.Second, idle+patience, "connections are closed", func(ctx context.Context) error {
+		now, err := s.controller.held(ctx)
+		if err == nil && (now.descriptors > fresh.descriptors || now.goroutines > fresh.goroutines) {
+			err = fmt.Errorf("it holds %s; at its start: %s", now, fresh)
+		}
+		return err
+	})
+}
