@@ -217,6 +217,10 @@ func (s *scene) report() string {
 			fmt.Fprintln(&report, "  ", event.Reason, event.Message)
 		}
 	}
-	fmt.Fprintln(&report, suite.controller.logTail())
+	serving := s.controller
+	if serving == nil {
+		serving = suite.controller
+	}
+	fmt.Fprintln(&report, serving.logTail())
 	return report.String()
 }
