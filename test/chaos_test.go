@@ -37,9 +37,10 @@ func TestChaos(t *testing.T) {
 	t.Parallel()
 	kills, seed := number(t, killsVariable, defaultKills), uint64(number(t, seedVariable, defaultSeed))
 	ceph := suite.ceph[0]
+	root := ownRoot(t, ceph)
 	s := newScene(t)
 	s.serveAlone("--timeout=60s")
-	classes := []string{s.rbdClass(ceph), s.cephfsClass(ceph), s.tenantClass(ceph), s.directoryClass(ceph)}
+	classes := []string{s.rbdClass(ceph), s.cephfsClass(ceph), s.tenantClass(ceph), s.directoryClass(ceph, with("claimRoot", root))}
 	ctx, stop := context.WithCancel(t.Context())
 	var users sync.WaitGroup
 	all := make([]*chaosUser, chaosUsers)
@@ -80,7 +81,7 @@ func TestChaos(t *testing.T) {
 	}
 	s.eventually("all claims are as they were last asked for", func(ctx context.Context) error { return s.areAsAsked(ctx, sizes) })
 	s.eventuallyIn(t.Context(), toolInterval, patience, "Ceph has one volume for each claim, and none besides", func(ctx context.Context) error {
-		return s.oneVolumeForEach(ctx, ceph, sizes, deleted)
+		return s.oneVolumeForEach(ctx, ceph, root, sizes, deleted)
 	})
 	for uid := range s.uids(sizes, deleted) {
 		if suite.recorder.shrunk("pvc-" + string(uid)) {
@@ -180,10 +181,17 @@ func (s *scene) areAsAsked(ctx context.Context, sizes map[string]int) error {
 }
 
 // oneVolumeForEach looks for images, subvolumes, directories, users and secrets.
-func (s *scene) oneVolumeForEach(ctx context.Context, ceph *cephCluster, sizes map[string]int, deleted map[string]types.UID) error {
+func (s *scene) oneVolumeForEach(ctx context.Context, ceph *cephCluster, root string, sizes map[string]int, deleted map[string]types.UID) error {
 	traces, err := ceph.allTraces(ctx)
 	if err != nil {
 		return err
+	}
+	directories, err := ceph.entries(root)
+	if err != nil {
+		return err
+	}
+	for _, name := range directories {
+		traces[name] = append(traces[name], "directory "+name)
 	}
 	users, err := ceph.volumeUsers(ctx)
 	if err != nil {

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
 )
 
 // killpointsVariable names the build that ends after the write that its environment names.
@@ -23,24 +25,27 @@ const killpointsVariable = "KILLPOINTS_BIN"
 // that is checked after all tests, too.
 func TestKilledAfterEachWrite(t *testing.T) {
 	t.Parallel()
-	ceph := suite.ceph[0]
+	// Whoever comes upon what a killed client of CephFS has in its cache has to wait, so
+	// most other tests use the other cluster.
+	ceph := suite.ceph[1]
 	for kind, c := range map[string]struct {
-		class  func(*scene) string
+		class  func(s *scene, root string) string
 		writes int // at least: else the test would have missed some
 		bound  int // and of those, before the claim is Bound
 	}{
-		"RBD":           {func(s *scene) string { return s.rbdClass(ceph) }, 10, 3},
-		"CephFS":        {func(s *scene) string { return s.cephfsClass(ceph) }, 10, 3},
-		"CephFS, users": {func(s *scene) string { return s.tenantClass(ceph) }, 12, 5},
-		"CephFS, directories": {func(s *scene) string {
-			return s.directoryClass(ceph, with("claimRoot", s.ownRoot(ceph)))
+		"RBD":           {func(s *scene, _ string) string { return s.rbdClass(ceph) }, 10, 3},
+		"CephFS":        {func(s *scene, _ string) string { return s.cephfsClass(ceph) }, 10, 3},
+		"CephFS, users": {func(s *scene, _ string) string { return s.tenantClass(ceph) }, 12, 5},
+		"CephFS, directories": {func(s *scene, root string) string {
+			return s.directoryClass(ceph, with("claimRoot", root))
 		}, 12, 5},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
+			root := ownRoot(t, ceph)
 			s := newScene(t)
 			s.nameProvisioners()
-			s.killedAfterEachWrite(ceph, c.class(s), c.writes, func(k *killed) bool {
+			s.killedAfterEachWrite(ceph, c.class(s, root), c.writes, func(k *killed) bool {
 				s.restart()
 				k.carryOn()
 				return true
@@ -48,9 +53,10 @@ func TestKilledAfterEachWrite(t *testing.T) {
 		})
 		t.Run(kind+", claim deleted", func(t *testing.T) {
 			t.Parallel()
+			root := ownRoot(t, ceph)
 			s := newScene(t)
 			s.nameProvisioners()
-			s.killedAfterEachWrite(ceph, c.class(s), c.bound, func(k *killed) bool {
+			s.killedAfterEachWrite(ceph, c.class(s, root), c.bound, func(k *killed) bool {
 				wasPending := isBound(t.Context(), k.claim) != nil
 				if !k.deleted {
 					s.deleteClaim(k.claim)
@@ -70,14 +76,23 @@ func TestKilledAfterEachWrite(t *testing.T) {
 }
 
 // ownRoot is a root of directories that no client of another test keeps busy when it is
-// killed.
-func (s *scene) ownRoot(ceph *cephCluster) string {
-	s.t.Helper()
-	root := filepath.Join(claimRoot, s.namespace)
+// killed. It must be made before the scene, so that it is removed after its volumes.
+func ownRoot(t *testing.T, ceph *cephCluster) string {
+	t.Helper()
+	root := filepath.Join(claimRoot, "of-"+string(uuid.NewUUID()))
 	if err := os.Mkdir(ceph.path(root), 0o755); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s.t.Cleanup(func() { s.tell(os.RemoveAll(ceph.path(root))) })
+	t.Cleanup(func() {
+		left, err := ceph.entries(root)
+		left = slices.DeleteFunc(left, func(name string) bool { return name == ".deleting" }) // a purge may be cut short
+		if len(left) > 0 || err != nil {
+			t.Errorf("%s has %v, %v; want nothing", root, left, err)
+		}
+		if err := os.RemoveAll(ceph.path(root)); err != nil {
+			t.Error(err)
+		}
+	})
 	return root
 }
 
