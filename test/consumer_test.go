@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -102,4 +103,22 @@ func (s *scene) pod(claim *corev1.PersistentVolumeClaim) (remove func()) {
 	}
 	s.t.Cleanup(remove)
 	return remove
+}
+
+// A node that was selected for a claim and is gone by now is taken from the claim, so that
+// the scheduler selects another.
+func TestSelectedNodeThatIsGone(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	const selected = "volume.kubernetes.io/selected-node"
+	claim := s.claim(s.rbdClass(suite.ceph[0], waitForFirstConsumer), "1Gi", func(claim *corev1.PersistentVolumeClaim) {
+		claim.Annotations = map[string]string{selected: "gone"}
+	})
+	s.eventually("the claim names no node", func(ctx context.Context) error {
+		now, err := getClaim(ctx, claim)
+		if err == nil && now.Annotations[selected] != "" {
+			err = errors.New("it does")
+		}
+		return err
+	})
 }

@@ -48,9 +48,10 @@ func TestNothingIsKept(t *testing.T) {
 	}
 	s.wantNoNotes()
 	after := samples[len(samples)-1]
-	// One for each cycle of one kind would be three times as many.
+	// One for each cycle of one kind would be three times as many. Threads of the Go runtime
+	// also come when the machine is slow.
 	few := min(cycles/len(classes)/3, soakMargin)
-	if after.threads > before.threads+few || after.descriptors > before.descriptors+few || after.goroutines > before.goroutines+few {
+	if after.threads > before.threads+2*few || after.descriptors > before.descriptors+few || after.goroutines > before.goroutines+few {
 		t.Errorf("%d cycles later the process holds more than before\nbefore: %s\nafter:  %s", cycles, before, after)
 	}
 	if os.Getenv(cyclesVariable) != "" {
