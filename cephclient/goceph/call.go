@@ -101,7 +101,8 @@ type outcome struct {
 }
 
 // run takes the volume, a slot and a connection, in this order, and gives them
-// back when f ends, however long after the caller has left that is.
+// back when f ends, however long after the caller has left that is, or when its key turns
+// out to be void: then it may never end.
 func run[C any](ctx context.Context, s *session, op operation, on line[C], f func(C) (any, error)) outcome {
 	unlock, err := s.lock(ctx, op)
 	if err != nil {
@@ -124,6 +125,7 @@ func run[C any](ctx context.Context, s *session, op operation, on line[C], f fun
 		return outcome{err: err, silent: silent(err)}
 	}
 	finished := make(chan outcome, 1)
+	taken := s.pool.running.begin(s, func() { <-slots; unlock() })
 	go func() {
 		var result any
 		err := s.mayChange(op)
@@ -131,16 +133,20 @@ func run[C any](ctx context.Context, s *session, op operation, on line[C], f fun
 			result, err = f(held.conn)
 		}
 		on.among.release(held, silent(err) || denied(err))
-		<-slots
-		unlock()
+		s.pool.running.end(taken)
 		finished <- outcome{result, err, silent(err)}
 	}()
-	return s.await(ctx, op, func() { on.among.retire(held) }, finished)
+	done, left := s.await(ctx, op, func() { on.among.retire(held) }, finished)
+	if left {
+		s.pool.running.leave(taken)
+	}
+	return done
 }
 
 // await ends with the call, with the caller's context, or when the service has
-// had its time: only then is it told from our own haste that nobody answers.
-func (s *session) await(ctx context.Context, op operation, retire func(), finished <-chan outcome) outcome {
+// had its time: only then is it told from our own haste that nobody answers. left says
+// that the call goes on.
+func (s *session) await(ctx context.Context, op operation, retire func(), finished <-chan outcome) (done outcome, left bool) {
 	var overdue <-chan time.Time
 	if !op.slow {
 		timer := time.NewTimer(s.pool.options.Timeout)
@@ -149,14 +155,14 @@ func (s *session) await(ctx context.Context, op operation, retire func(), finish
 	}
 	select {
 	case done := <-finished:
-		return done
+		return done, false
 	case <-ctx.Done():
-		return outcome{err: cephclient.NewError(cephclient.ErrTimeout, op.name, "not done by the deadline", op.mutating())}
+		return outcome{err: cephclient.NewError(cephclient.ErrTimeout, op.name, "not done by the deadline", op.mutating())}, true
 	case <-overdue:
 		retire()
 		// An MDS may wait for another client of the file system: whether it answers at
 		// all is seen when the next call mounts anew.
-		return outcome{err: unanswered(op), silent: !op.isMetadata()}
+		return outcome{err: unanswered(op), silent: !op.isMetadata()}, true
 	}
 }
 

@@ -48,6 +48,7 @@ type Options struct {
 type Pool struct {
 	options  Options
 	changing keyedLock
+	running  running
 
 	connections *shared[*rados.Conn]
 	mounts      *shared[*cephfs.MountInfo]
@@ -215,7 +216,11 @@ func (l *limits) rest() bool {
 func (s *session) line() line[*rados.Conn] {
 	return line[*rados.Conn]{
 		among: s.pool.connections, key: string(s.identity[:]),
-		open: func() (*rados.Conn, error) { return connect(s.cluster, s.credentials, s.pool.options.Timeout) },
+		open: func() (*rados.Conn, error) {
+			conn, err := connect(s.cluster, s.credentials, s.pool.options.Timeout)
+			s.pool.running.connected(s, err)
+			return conn, err
+		},
 	}
 }
 

@@ -1,0 +1,52 @@
+package goceph
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"ceph.example/ceph-provisioner/cephclient"
+)
+
+// A call under a revoked key never ends. It holds its volume and its slot, as any call
+// that is not over, until the cluster has refused the key or taken a new one.
+func TestCallsUnderAKeyThatIsVoidHoldNothing(t *testing.T) {
+	cluster := cephclient.Cluster{Monitors: []string{"10.0.0.1:6789"}}
+	for name, c := range map[string]struct {
+		monitors, id, key string // of who connects
+		err               error
+		free              bool
+	}{
+		"another key is taken":          {"10.0.0.1:6789", "a", "new", nil, true},
+		"the key is refused":            {"10.0.0.1:6789", "a", "old", cephclient.NewError(cephclient.ErrUnauthorized, "connect", "", false), true},
+		"the key is taken":              {"10.0.0.1:6789", "a", "old", nil, false},
+		"another key is refused":        {"10.0.0.1:6789", "a", "new", cephclient.NewError(cephclient.ErrUnauthorized, "connect", "", false), false},
+		"nobody answers":                {"10.0.0.1:6789", "a", "new", cephclient.NewError(cephclient.ErrUnreachable, "connect", "", false), false},
+		"another client is refused":     {"10.0.0.1:6789", "b", "old", cephclient.NewError(cephclient.ErrUnauthorized, "connect", "", false), false},
+		"another cluster takes the key": {"10.0.0.2:6789", "a", "new", nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool := NewPool(Options{Timeout: time.Minute, CallsPerService: 1})
+			never := make(chan struct{})
+			t.Cleanup(func() { close(never) })
+			on := line[int]{among: newShared(time.Minute, func(int) {}), open: func() (int, error) { return 0, nil }}
+			op := change("delete", cephclient.Volume{Name: "v"}, manager)
+			do := func(key string, f func()) error {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+				defer cancel()
+				s := pool.session(cluster, cephclient.Credentials{ID: "a", Key: cephclient.NewSecret(key)})
+				_, err := callOn(ctx, s, op, on, func(int) (none, error) { f(); return none{}, nil })
+				return err
+			}
+			if err := do("old", func() { <-never }); !errors.Is(err, cephclient.ErrTimeout) {
+				t.Fatal(err)
+			}
+			who := pool.session(cephclient.Cluster{Monitors: []string{c.monitors}}, cephclient.Credentials{ID: c.id, Key: cephclient.NewSecret(c.key)})
+			pool.running.connected(who, c.err)
+			if err := do("new", func() {}); (err == nil) != c.free {
+				t.Errorf("the next call: %v; want it to be free: %t", err, c.free)
+			}
+		})
+	}
+}
