@@ -103,7 +103,7 @@ func (f *Finisher) look(ctx context.Context, each controller.ProvisionOptions) e
 	defer cancel()
 	_, err := f.Client.CoreV1().PersistentVolumes().Get(ctx, each.PVName, metav1.GetOptions{})
 	if err == nil {
-		f.Unfinished.end(each.PVName, 0)
+		f.Unfinished.forget(each.PVName)
 		return nil
 	}
 	if !apierrors.IsNotFound(err) {
@@ -117,7 +117,7 @@ func (f *Finisher) look(ctx context.Context, each controller.ProvisionOptions) e
 	case claim.Spec.VolumeName == "":
 		return nil // the library provisions for it
 	case claim.Spec.VolumeName == each.PVName:
-		f.Unfinished.end(each.PVName, 0) // it was stored, and deleted since
+		f.Unfinished.forget(each.PVName) // it was stored, and deleted since
 		return nil
 	}
 	return f.finish(ctx, p, each)
@@ -139,13 +139,13 @@ func (f *Finisher) finish(ctx context.Context, p *Provisioner, each controller.P
 	}
 	if keeper != "" {
 		log.Info("The volume of a claim that is gone is kept", "by", keeper)
-		f.Unfinished.end(each.PVName, 0)
+		f.Unfinished.forget(each.PVName)
 		return nil
 	}
 	pv, _, err := p.Provision(ctx, each)
 	if errors.Is(err, cephclient.ErrExists) || errors.Is(err, errNotOurs) {
 		log.Info("The name of a claim that is gone has come again, and its volume is another's", "reason", err.Error())
-		f.Unfinished.end(each.PVName, 0)
+		f.Unfinished.forget(each.PVName)
 		return nil
 	}
 	if err != nil {
@@ -156,7 +156,7 @@ func (f *Finisher) finish(ctx context.Context, p *Provisioner, each controller.P
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("store PersistentVolume %s: %w", pv.Name, err)
 	}
-	f.Unfinished.end(pv.Name, 0)
+	f.Unfinished.forget(pv.Name)
 	log.Info("What was begun for a claim that is gone is finished, so that it can be deleted")
 	return nil
 }

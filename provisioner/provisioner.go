@@ -1,6 +1,6 @@
-// Package provisioner makes and deletes the volumes behind claims, for
-// sig-storage-lib's ProvisionController. It keeps no state: what deletion needs
-// stands in the PersistentVolume.
+// Package provisioner makes and deletes the volumes behind claims, in sig-storage-lib's
+// ProvisionController. What deletion needs stands in the PersistentVolume; what is not
+// stored yet, in the journal.
 package provisioner
 
 import (
@@ -85,16 +85,15 @@ func (p *Provisioner) Provision(ctx context.Context, options controller.Provisio
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, err
 	}
-	first, done, err := p.unfinished.begin(ctx, options)
+	ended, err := p.unfinished.begin(ctx, options)
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, err
 	}
-	defer done()
+	made := true
+	defer func() { ended(made) }()
 	info, state, err := ensure(ctx, backend, request)
 	if err != nil {
-		if first && state == controller.ProvisioningNoChange {
-			p.unfinished.end(options.PVName, 1)
-		}
+		made = state != controller.ProvisioningNoChange
 		return nil, state, err
 	}
 	if request.OwnUser {

@@ -57,30 +57,35 @@ func NewUnfinished(journal Journal) *Unfinished {
 	return &Unfinished{journal: journal, begun: map[string]*begun{}}
 }
 
-// begin is called before anything is made, and done when the try has ended. first says
-// that nobody has tried before.
-func (u *Unfinished) begin(ctx context.Context, options controller.ProvisionOptions) (first bool, done func(), err error) {
+// begin is called before anything is made, and ended when the try has ended: made says
+// that it may have made something.
+func (u *Unfinished) begin(ctx context.Context, options controller.ProvisionOptions) (ended func(made bool), err error) {
 	if u == nil {
-		return false, func() {}, nil // a command that provisions nothing
+		return func(bool) {}, nil // a command that provisions nothing
 	}
 	if err := u.recall(ctx); err != nil {
-		return false, nil, err
+		return nil, err
 	}
 	if u.tryAgain(options.PVName) {
-		return false, func() { u.ended(options.PVName) }, nil
+		return func(bool) { u.ended(options.PVName) }, nil // an earlier try may have made something
 	}
 	text, err := json.Marshal(noteOf(options))
 	if err != nil {
-		return false, nil, err
+		return nil, err
 	}
 	if err := u.journal.Write(ctx, options.PVName, string(text)); err != nil {
 		u.journal.Erase(options.PVName) // it may be stored after all
-		return false, nil, fmt.Errorf("nothing is made before it is written down: %w", err)
+		return nil, fmt.Errorf("nothing is made before it is written down: %w", err)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.begun[options.PVName] = &begun{ProvisionOptions: options, tries: 1}
-	return true, func() { u.ended(options.PVName) }, nil
+	return func(made bool) {
+		u.ended(options.PVName)
+		if !made {
+			u.forget(options.PVName)
+		}
+	}, nil
 }
 
 func (u *Unfinished) tryAgain(volume string) bool {
@@ -101,12 +106,12 @@ func (u *Unfinished) ended(volume string) {
 	}
 }
 
-// end is called when the PersistentVolume is stored, or when nothing was made. While
-// more tries than the caller's own are under way, what they make would be forgotten.
-func (u *Unfinished) end(volume string, own int) {
+// forget is called when the PersistentVolume is stored, or when nothing was made. While
+// tries are under way, what they make would be forgotten.
+func (u *Unfinished) forget(volume string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if known := u.begun[volume]; known != nil && known.tries <= own {
+	if known := u.begun[volume]; known != nil && known.tries == 0 {
 		delete(u.begun, volume)
 		u.journal.Erase(volume)
 	}
@@ -116,7 +121,7 @@ func (u *Unfinished) end(volume string, own int) {
 // have yet into the informer's cache, too.
 func (u *Unfinished) Stored(pv *corev1.PersistentVolume) {
 	if pv.ResourceVersion != "" {
-		u.end(pv.Name, 0)
+		u.forget(pv.Name)
 	}
 }
 

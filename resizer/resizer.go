@@ -33,10 +33,17 @@ type Access interface {
 	Open(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Backend, cephclient.Volume, error)
 }
 
+// Seats bound how much is done for one Ceph cluster at a time.
+type Seats interface {
+	// OfVolume waits until a volume's turn has come, and fails only if the context ends.
+	OfVolume(ctx context.Context, pv *corev1.PersistentVolume) (leave func(), err error)
+	// Workers is how many are needed so that volumes which wait hold up no others.
+	Workers() int
+}
+
 // Options are what a Resizer works with and within.
 type Options struct {
 	Provisioners []string      // whose volumes are grown
-	Workers      int           // claims at a time, those that wait for a seat included
 	Timeout      time.Duration // for one attempt at one claim
 	RetryStart   time.Duration // pause after the first failure; doubled after each
 	RetryMax     time.Duration // also between two looks at whether pods still use a volume
@@ -44,9 +51,7 @@ type Options struct {
 	// RaiseMounted raises the capacity of a CephFS PersistentVolume at once, also
 	// while pods use it. Otherwise it waits until none does (docs/expansion.md).
 	RaiseMounted bool
-	// Seat waits until a volume's turn has come, and fails only if the context ends.
-	// Each attempt holds one seat; nil is for no limit.
-	Seat func(ctx context.Context, pv *corev1.PersistentVolume) (leave func(), err error)
+	Seats        Seats // each attempt holds one
 }
 
 // Resizer watches claims and grows their volumes.
@@ -107,7 +112,7 @@ func (r *Resizer) Run(ctx context.Context) {
 		return
 	}
 	var workers wait.Group
-	for range r.options.Workers {
+	for range r.options.Seats.Workers() {
 		workers.StartWithContext(ctx, func(ctx context.Context) {
 			for r.next(ctx) {
 			}
@@ -162,7 +167,7 @@ func (r *Resizer) syncClaim(ctx context.Context, name cache.ObjectName) error {
 	if err != nil || live == nil {
 		return err
 	}
-	leave, err := r.seat(ctx, live.pv)
+	leave, err := r.options.Seats.OfVolume(ctx, live.pv)
 	if err != nil {
 		return nil // the process ends
 	}
@@ -214,13 +219,6 @@ func (r *Resizer) due(ctx context.Context, name cache.ObjectName) (*run, error) 
 		return nil, nil
 	}
 	return &run{claim: claim, pv: pv, class: class}, nil
-}
-
-func (r *Resizer) seat(ctx context.Context, pv *corev1.PersistentVolume) (leave func(), err error) {
-	if r.options.Seat == nil {
-		return func() {}, nil
-	}
-	return r.options.Seat(ctx, pv)
 }
 
 // syncReleased gives a volume the capacity that was put off while pods used it.

@@ -48,12 +48,23 @@ type world struct {
 	volumes  cache.Indexer
 }
 
+// oneSeat is told who sits down.
+type oneSeat func(*corev1.PersistentVolume) (leave func())
+
+func (s oneSeat) OfVolume(_ context.Context, pv *corev1.PersistentVolume) (leave func(), err error) {
+	return s(pv), nil
+}
+
+func (oneSeat) Workers() int { return 1 }
+
+func noSeat(*corev1.PersistentVolume) (leave func()) { return func() {} }
+
 func newWorld(t *testing.T, claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) *world {
 	t.Helper()
 	w := &world{client: fake.NewSimpleClientset(claim, pv), backend: &cephfake.Backend{}, recorder: record.NewFakeRecorder(20)}
 	factory := informers.NewSharedInformerFactory(w.client, 0)
 	var err error
-	w.resizer, err = New(Options{Provisioners: provisioners, Workers: 1, Timeout: time.Minute, RetryStart: time.Hour, RetryMax: time.Hour, Stalled: stalled.New()},
+	w.resizer, err = New(Options{Provisioners: provisioners, Seats: oneSeat(noSeat), Timeout: time.Minute, RetryStart: time.Hour, RetryMax: time.Hour, Stalled: stalled.New()},
 		w.client, access{backend: w.backend}, w.recorder, factory.Core().V1().PersistentVolumeClaims(),
 		factory.Core().V1().PersistentVolumes(), factory.Storage().V1().StorageClasses())
 	if err != nil {
@@ -307,12 +318,12 @@ func TestAnAttemptHasASeat(t *testing.T) {
 			w := newWorld(t, claim, pv)
 			w.backend.Put("x", gib)
 			var taken, left int
-			w.resizer.options.Seat = func(_ context.Context, at *corev1.PersistentVolume) (func(), error) {
+			w.resizer.options.Seats = oneSeat(func(at *corev1.PersistentVolume) func() {
 				if taken++; at.Name != pv.Name || len(w.client.Actions()) > 0 {
 					t.Errorf("the seat is for volume %s, after %d requests", at.Name, len(w.client.Actions()))
 				}
-				return func() { left++ }, nil
-			}
+				return func() { left++ }
+			})
 			if err := w.sync(t); err != nil {
 				t.Fatal(err)
 			}

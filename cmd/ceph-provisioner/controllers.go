@@ -27,6 +27,7 @@ import (
 	"ceph.example/ceph-provisioner/journal"
 	"ceph.example/ceph-provisioner/provisioner"
 	"ceph.example/ceph-provisioner/resizer"
+	"ceph.example/ceph-provisioner/seats"
 	"ceph.example/ceph-provisioner/stalled"
 )
 
@@ -73,12 +74,22 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 	}
 	rbd, cephfs := newProvisioner(cephclient.RBD), newProvisioner(cephclient.CephFS)
 	c.purges = func(ctx context.Context) { resumePurges(ctx, o, cephfs, shared.Storage().V1().StorageClasses()) }
-	c.rbd = newProvisionController(o, client, o.rbdProvisioners, newComeback(rbd, c.stalled, shared, shared), shared)
-	c.cephfs = newProvisionController(o, client, o.cephfsProvisioners, newComeback(&provisioner.QuotaWarner{
+	loop := func(names nameList, claims informers.SharedInformerFactory) provisioner.ControllerOptions {
+		return provisioner.ControllerOptions{
+			Names: names, Threads: o.workerThreads, Timeout: o.timeout,
+			Retries: func() workqueue.RateLimiter { return newLimiter(o) },
+			Stalled: c.stalled,
+			Claims:  claims.Core().V1().PersistentVolumeClaims().Informer(),
+			Volumes: shared.Core().V1().PersistentVolumes().Informer(),
+			Classes: shared.Storage().V1().StorageClasses().Informer(),
+		}
+	}
+	c.rbd = provisioner.NewController(client, rbd, loop(o.rbdProvisioners, shared))
+	c.cephfs = provisioner.NewController(client, &provisioner.QuotaWarner{
 		Provisioner: cephfs,
 		Nodes:       c.nodes,
 		Events:      recorder,
-	}, c.stalled, cephfsClaims, shared), shared)
+	}, loop(o.cephfsProvisioners, cephfsClaims))
 	c.finisher = newFinisher(o, client, shared, unfinished, rbd, cephfs)
 	err := tellStored(shared.Core().V1().PersistentVolumes().Informer(), unfinished.Stored)
 	if err != nil {
@@ -90,8 +101,7 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 	}
 	c.resizer, err = resizer.New(resizer.Options{
 		Provisioners: slices.Concat(o.rbdProvisioners, o.cephfsProvisioners),
-		Workers:      o.workerThreads * (1 + waitersPerSeat),
-		Seat:         newSeats(o.workerThreads).ofVolume,
+		Seats:        seats.New(o.workerThreads),
 		Timeout:      o.timeout,
 		RetryStart:   o.retryStart,
 		RetryMax:     o.retryMax,
@@ -179,26 +189,6 @@ func newAccess(client kubernetes.Interface, ceph *goceph.Pool) *cephaccess.Acces
 		Resolver:  net.DefaultResolver,
 		Connector: ceph,
 	}
-}
-
-func newProvisionController(
-	o options, client kubernetes.Interface, names nameList, p *comeback, shared informers.SharedInformerFactory,
-) *controller.ProvisionController {
-	seated := seated{guardedProvisioner: p, creations: newSeats(o.workerThreads), deletions: newSeats(o.workerThreads), timeout: o.timeout}
-	return controller.NewProvisionController(client, names[0], seated,
-		controller.AdditionalProvisionerNames(names[1:]),
-		controller.LeaderElection(false), // one Lease of our own covers all three loops
-		controller.ClaimsInformer(p.claimEvents),
-		controller.VolumesInformer(p.volumeEvents),
-		controller.ClassesInformer(shared.Storage().V1().StorageClasses().Informer()),
-		controller.Threadiness(o.workerThreads*(1+waitersPerSeat)),
-		controller.RateLimiter(newLimiter(o)),
-		controller.CreateProvisionedPVLimiter(newLimiter(o)),
-		controller.FailedProvisionThreshold(0), // giving up would leak what is half made
-		controller.FailedDeleteThreshold(0),
-		controller.ProvisionTimeout(0), // seated has one
-		controller.DeletionTimeout(0),
-	)
 }
 
 func newLimiter(o options) workqueue.RateLimiter {

@@ -1,4 +1,4 @@
-package main
+package provisioner
 
 import (
 	"context"
@@ -8,18 +8,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
 	"ceph.example/ceph-provisioner/stalled"
 )
-
-// guardedProvisioner is all that sig-storage-lib uses of a provisioner of ours.
-type guardedProvisioner interface {
-	controller.BlockProvisioner
-	controller.DeletionGuard
-}
 
 // comeback is a provisioner whose failed claims and volumes come back when what failed
 // works again.
@@ -29,11 +22,11 @@ type comeback struct {
 	claimEvents, volumeEvents *repeater      // what the library is to listen to
 }
 
-func newComeback(p guardedProvisioner, work *stalled.Work, claims, volumes informers.SharedInformerFactory) *comeback {
+func newComeback(p guardedProvisioner, work *stalled.Work, claims, volumes cache.SharedIndexInformer) *comeback {
 	c := &comeback{
 		guardedProvisioner: p,
-		claimEvents:        &repeater{SharedIndexInformer: claims.Core().V1().PersistentVolumeClaims().Informer()},
-		volumeEvents:       &repeater{SharedIndexInformer: volumes.Core().V1().PersistentVolumes().Informer()},
+		claimEvents:        &repeater{SharedIndexInformer: claims},
+		volumeEvents:       &repeater{SharedIndexInformer: volumes},
 	}
 	c.claims = work.Queue(func(uid string) {
 		c.claimEvents.repeat(&corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid)}})

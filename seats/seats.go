@@ -1,4 +1,5 @@
-package main
+// Package seats bounds how much work is done for one Ceph cluster at a time.
+package seats
 
 import (
 	"context"
@@ -9,26 +10,34 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 )
 
-// seats keep a Ceph cluster that does not answer from holding the workers of another:
+// Seats keep a Ceph cluster that does not answer from holding the workers of another:
 // each cluster has the same number of them, and whoever finds none waits. A cluster is
 // known by its monitors, as they are written. What is at work is bounded; what waits
 // costs a goroutine.
-type seats struct {
+type Seats struct {
 	number int
 
 	mu       sync.Mutex
 	clusters map[string]*table
 }
 
+// waitersPerSeat is how many volumes of one cluster may wait for each of its seats
+// before volumes of other clusters have to wait as well.
+const waitersPerSeat = 15
+
+// Workers is how many a loop needs whose work waits for seats.
+func (s *Seats) Workers() int { return s.number * (1 + waitersPerSeat) }
+
 type table struct {
 	taken chan struct{}
 	users int // seated or waiting
 }
 
-func newSeats(number int) *seats { return &seats{number: number, clusters: map[string]*table{}} }
+// New has the number of seats that each cluster gets.
+func New(number int) *Seats { return &Seats{number: number, clusters: map[string]*table{}} }
 
 // take waits for a seat until the context ends.
-func (s *seats) take(ctx context.Context, monitors string) (leave func(), err error) {
+func (s *Seats) take(ctx context.Context, monitors string) (leave func(), err error) {
 	at := s.join(monitors)
 	select {
 	case at.taken <- struct{}{}:
@@ -39,7 +48,7 @@ func (s *seats) take(ctx context.Context, monitors string) (leave func(), err er
 	}
 }
 
-func (s *seats) join(monitors string) *table {
+func (s *Seats) join(monitors string) *table {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, known := s.clusters[monitors]
@@ -51,7 +60,7 @@ func (s *seats) join(monitors string) *table {
 	return at
 }
 
-func (s *seats) part(monitors string, at *table) {
+func (s *Seats) part(monitors string, at *table) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if at.users--; at.users == 0 {
@@ -59,8 +68,8 @@ func (s *seats) part(monitors string, at *table) {
 	}
 }
 
-// ofVolume takes a seat at the cluster of a PersistentVolume.
-func (s *seats) ofVolume(ctx context.Context, pv *corev1.PersistentVolume) (leave func(), err error) {
+// OfVolume waits for a seat at the cluster of a PersistentVolume until the context ends.
+func (s *Seats) OfVolume(ctx context.Context, pv *corev1.PersistentVolume) (leave func(), err error) {
 	var monitors []string
 	switch {
 	case pv.Spec.RBD != nil:
@@ -71,8 +80,8 @@ func (s *seats) ofVolume(ctx context.Context, pv *corev1.PersistentVolume) (leav
 	return s.take(ctx, strings.Join(monitors, ","))
 }
 
-// ofClass takes a seat at the cluster of a StorageClass.
-func (s *seats) ofClass(ctx context.Context, class *storagev1.StorageClass) (leave func(), err error) {
+// OfClass waits for a seat at the cluster of a StorageClass until the context ends.
+func (s *Seats) OfClass(ctx context.Context, class *storagev1.StorageClass) (leave func(), err error) {
 	for key, value := range class.Parameters {
 		if strings.EqualFold(key, "monitors") {
 			return s.take(ctx, value)

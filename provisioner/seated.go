@@ -1,4 +1,4 @@
-package main
+package provisioner
 
 import (
 	"context"
@@ -6,17 +6,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
-)
 
-// waitersPerSeat is how many volumes of one cluster may wait for each of its seats
-// before volumes of other clusters have to wait as well.
-const waitersPerSeat = 15
+	"ceph.example/ceph-provisioner/seats"
+)
 
 // seated is a provisioner each of whose calls has a seat at its cluster. The time of a
 // call begins when it is seated, so the library must set none.
 type seated struct {
 	guardedProvisioner
-	creations, deletions *seats
+	creations, deletions *seats.Seats
 	timeout              time.Duration
 }
 
@@ -24,7 +22,7 @@ var errEnding = &controller.IgnoredError{Reason: "this process ends"}
 
 // Provision implements [controller.Provisioner].
 func (s seated) Provision(ctx context.Context, options controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
-	leave, err := s.creations.ofClass(ctx, options.StorageClass)
+	leave, err := s.creations.OfClass(ctx, options.StorageClass)
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, errEnding
 	}
@@ -36,7 +34,7 @@ func (s seated) Provision(ctx context.Context, options controller.ProvisionOptio
 
 // Delete implements [controller.Provisioner].
 func (s seated) Delete(ctx context.Context, pv *corev1.PersistentVolume) error {
-	leave, err := s.deletions.ofVolume(ctx, pv)
+	leave, err := s.deletions.OfVolume(ctx, pv)
 	if err != nil {
 		return errEnding
 	}

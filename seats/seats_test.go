@@ -1,4 +1,4 @@
-package main
+package seats
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 )
 
 func TestAClusterHasItsOwnSeats(t *testing.T) {
-	s := newSeats(2)
+	s := New(2)
 	var leave []func()
 	sit := func(cluster string) {
 		t.Helper()
@@ -41,7 +41,7 @@ func TestAClusterHasItsOwnSeats(t *testing.T) {
 
 func TestNoMoreThanItsSeats(t *testing.T) {
 	const number = 3
-	s := newSeats(number)
+	s := New(number)
 	var seated atomic.Int32
 	var group sync.WaitGroup
 	for range 50 {
@@ -67,7 +67,7 @@ func TestNoMoreThanItsSeats(t *testing.T) {
 // The same cluster is the same one in all spellings of the parameter, and in volumes of
 // either kind.
 func TestWhoSitsTogether(t *testing.T) {
-	s := newSeats(1)
+	s := New(1)
 	taken := func(leave func(), err error) func() {
 		t.Helper()
 		if err != nil {
@@ -84,11 +84,11 @@ func TestWhoSitsTogether(t *testing.T) {
 	class := func(key string) *storagev1.StorageClass {
 		return &storagev1.StorageClass{Parameters: map[string]string{"pool": "x", key: "10.0.0.1:6789,10.0.0.2:6789"}}
 	}
-	leave := taken(s.ofClass(t.Context(), class("monitors")))
+	leave := taken(s.OfClass(t.Context(), class("monitors")))
 	for name, take := range map[string]func() (func(), error){
-		"class":         func() (func(), error) { return s.ofClass(ended, class("MONITORS")) },
-		"RBD volume":    func() (func(), error) { return s.ofVolume(ended, rbd) },
-		"CephFS volume": func() (func(), error) { return s.ofVolume(ended, cephfs) },
+		"class":         func() (func(), error) { return s.OfClass(ended, class("MONITORS")) },
+		"RBD volume":    func() (func(), error) { return s.OfVolume(ended, rbd) },
+		"CephFS volume": func() (func(), error) { return s.OfVolume(ended, cephfs) },
 	} {
 		if _, err := take(); err == nil {
 			t.Errorf("the %s has another table", name)
