@@ -85,7 +85,7 @@ func FuzzProvision(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cephfs bool, key, value, other, otherValue, namespace, name, uid, size, said string) {
 		asked, err := resource.ParseQuantity(size)
 		if err != nil || len(size) > 25 {
-			t.Skip()
+			return // the API server refuses such a claim
 		}
 		kind, o := cephclient.RBD, options()
 		if cephfs {

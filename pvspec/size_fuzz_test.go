@@ -26,12 +26,12 @@ func FuzzSize(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if farExponent.MatchString(text) {
-			t.Skip()
+			return
 		}
 		checkPostponed(t, text)
 		size, err := resource.ParseQuantity(text)
 		if err != nil {
-			t.Skip()
+			return // the API server refuses such a claim
 		}
 		got, err := pvspec.Bytes(size)
 		if err != nil {

@@ -9,12 +9,12 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -47,7 +47,7 @@ func TestChaos(t *testing.T) {
 	for i := range all {
 		all[i] = &chaosUser{
 			s: s, class: classes[i%len(classes)], dice: rand.New(rand.NewPCG(seed, uint64(i+1))),
-			sizes: map[string]int{}, deleted: map[string]types.UID{},
+			sizes: map[*corev1.PersistentVolumeClaim]int{},
 		}
 		users.Add(1)
 		go func() {
@@ -70,22 +70,24 @@ func TestChaos(t *testing.T) {
 	stop()
 	users.Wait()
 
-	sizes, deleted := map[string]int{}, map[string]types.UID{}
+	sizes := map[*corev1.PersistentVolumeClaim]int{}
+	var deleted []*corev1.PersistentVolumeClaim
 	for _, each := range all {
 		maps.Copy(sizes, each.sizes)
-		maps.Copy(deleted, each.deleted)
+		deleted = append(deleted, each.deleted...)
 	}
 	t.Logf("%d kills, %d claims made, %d of them deleted", kills, len(sizes)+len(deleted), len(deleted))
 	if len(deleted) < kills/2 {
 		t.Errorf("only %d claims were deleted during %d kills: too little went on", len(deleted), kills)
 	}
-	s.eventually("all claims are as they were last asked for", func(ctx context.Context) error { return s.areAsAsked(ctx, sizes) })
-	s.eventuallyIn(t.Context(), toolInterval, patience, "Ceph has one volume for each claim, and none besides", func(ctx context.Context) error {
-		return s.oneVolumeForEach(ctx, ceph, root, sizes, deleted)
-	})
-	for uid := range s.uids(sizes, deleted) {
-		if suite.recorder.shrunk("pvc-" + string(uid)) {
-			t.Errorf("the volume of claim %s got smaller", uid)
+	s.eventually("all claims are as they were last asked for", func(ctx context.Context) error { return areAsAsked(ctx, sizes) })
+	s.allGone(ceph, deleted)
+	s.wantNoNotes()
+	live := slices.Collect(maps.Keys(sizes))
+	s.oneVolumeEach([]*lives{{ceph: ceph, grown: live}})
+	for _, claim := range append(live, deleted...) {
+		if suite.recorder.shrunk("pvc-" + string(claim.UID)) {
+			t.Errorf("the volume of claim %s got smaller", claim.Name)
 		}
 	}
 }
@@ -107,8 +109,8 @@ type chaosUser struct {
 	s       *scene
 	class   string
 	dice    *rand.Rand
-	sizes   map[string]int       // what was last asked for each claim that is there, in GiB
-	deleted map[string]types.UID // of the others
+	sizes   map[*corev1.PersistentVolumeClaim]int // what was last asked for each that is there, in GiB
+	deleted []*corev1.PersistentVolumeClaim
 }
 
 const chaosClaims = 4 // that one user has at most
@@ -127,29 +129,30 @@ func (u *chaosUser) work(ctx context.Context) {
 			u.s.tell(u.create(context.WithoutCancel(ctx)))
 			continue
 		}
-		names := slices.Sorted(maps.Keys(u.sizes))
-		name := names[u.dice.IntN(len(names))]
-		now, err := claims.Get(context.WithoutCancel(ctx), name, metav1.GetOptions{})
+		claim := slices.SortedFunc(maps.Keys(u.sizes), byName)[u.dice.IntN(len(u.sizes))]
+		now, err := getClaim(context.WithoutCancel(ctx), claim)
 		switch {
 		case err != nil:
 			u.s.tell(err)
 		case u.dice.IntN(2) == 0:
-			u.s.tell(claims.Delete(context.WithoutCancel(ctx), name, metav1.DeleteOptions{}))
-			u.deleted[name] = now.UID
-			delete(u.sizes, name)
+			u.s.tell(claims.Delete(context.WithoutCancel(ctx), claim.Name, metav1.DeleteOptions{}))
+			u.deleted = append(u.deleted, claim)
+			delete(u.sizes, claim)
 		case now.Status.Phase == corev1.ClaimBound: // else Kubernetes refuses a new size
-			u.sizes[name]++
-			patch := fmt.Appendf(nil, `{"spec":{"resources":{"requests":{"storage":"%dGi"}}}}`, u.sizes[name])
-			_, err := claims.Patch(context.WithoutCancel(ctx), name, types.MergePatchType, patch, metav1.PatchOptions{})
+			u.sizes[claim]++
+			patch := fmt.Appendf(nil, `{"spec":{"resources":{"requests":{"storage":"%dGi"}}}}`, u.sizes[claim])
+			_, err := claims.Patch(context.WithoutCancel(ctx), claim.Name, types.MergePatchType, patch, metav1.PatchOptions{})
 			u.s.tell(err)
 		}
 	}
 }
 
+func byName(a, b *corev1.PersistentVolumeClaim) int { return strings.Compare(a.Name, b.Name) }
+
 func (u *chaosUser) create(ctx context.Context) error {
 	claim, err := suite.client.CoreV1().PersistentVolumeClaims(u.s.namespace).Create(ctx, u.s.newClaim(u.class, "1Gi"), metav1.CreateOptions{})
 	if err == nil {
-		u.sizes[claim.Name] = 1
+		u.sizes[claim] = 1
 	}
 	return err
 }
@@ -161,69 +164,17 @@ func (s *scene) tell(err error) {
 	}
 }
 
-func (s *scene) areAsAsked(ctx context.Context, sizes map[string]int) error {
+// areAsAsked reports claims that are not Bound, or not of their sizes in GiB.
+func areAsAsked(ctx context.Context, sizes map[*corev1.PersistentVolumeClaim]int) error {
 	var errs []error
-	for name, size := range sizes {
-		claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}}
+	for claim, size := range sizes {
 		err := isBound(ctx, claim)
 		if err == nil && size > 1 {
 			err = hasGrown(ctx, claim, int64(size)<<30)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("claim %s: %w", name, err))
-		}
-	}
-	volumes, err := s.volumes(ctx)
-	if err == nil && len(volumes) != len(sizes) {
-		err = fmt.Errorf("there are %d PersistentVolumes for %d claims", len(volumes), len(sizes))
-	}
-	return errors.Join(append(errs, err)...)
-}
-
-// oneVolumeForEach looks for images, subvolumes, directories, users and secrets.
-func (s *scene) oneVolumeForEach(ctx context.Context, ceph *cephCluster, root string, sizes map[string]int, deleted map[string]types.UID) error {
-	traces, err := ceph.allTraces(ctx)
-	if err != nil {
-		return err
-	}
-	directories, err := ceph.entries(root)
-	if err != nil {
-		return err
-	}
-	for _, name := range directories {
-		traces[name] = append(traces[name], "directory "+name)
-	}
-	users, err := ceph.volumeUsers(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for uid, count := range s.uids(sizes, deleted) {
-		found := traces["kubernetes-dynamic-pvc-"+string(uid)]
-		if len(found) != count {
-			errs = append(errs, fmt.Errorf("claim %s: Ceph has %v, want %d volumes", uid, found, count))
-		}
-		claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{UID: uid}}
-		if _, err := s.ownSecret(claim); count == 0 && (slices.Contains(users, "client."+ownUser(claim)) || !apierrors.IsNotFound(err)) {
-			errs = append(errs, fmt.Errorf("claim %s is deleted, its user or secret is left (%v)", uid, err))
+			errs = append(errs, fmt.Errorf("claim %s: %w", claim.Name, err))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// uids tells how many volumes each claim that there ever was is to have.
-func (s *scene) uids(sizes map[string]int, deleted map[string]types.UID) map[types.UID]int {
-	s.t.Helper()
-	want := map[types.UID]int{}
-	for _, uid := range deleted {
-		want[uid] = 0
-	}
-	for name := range sizes {
-		claim, err := suite.client.CoreV1().PersistentVolumeClaims(s.namespace).Get(s.t.Context(), name, metav1.GetOptions{})
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		want[claim.UID] = 1
-	}
-	return want
 }

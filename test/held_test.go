@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -15,7 +16,7 @@ type held struct {
 }
 
 func (h held) String() string {
-	return fmt.Sprintf("%4d threads, %4d descriptors, %5d goroutines, %5d MiB resident, %4d MiB Go heap",
+	return fmt.Sprintf("%4d threads of Ceph, %4d descriptors, %5d goroutines, %5d MiB resident, %4d MiB Go heap",
 		h.threads, h.descriptors, h.goroutines, h.residentMiB, h.heapMiB)
 }
 
@@ -34,17 +35,35 @@ func (c *controller) held(ctx context.Context) (h held, err error) {
 	}
 	for line := range strings.Lines(string(status)) {
 		if fields := strings.Fields(line); len(fields) > 1 {
-			switch number, _ := strconv.Atoi(fields[1]); fields[0] {
-			case "Threads:":
-				h.threads = number
-			case "VmRSS:":
+			if number, _ := strconv.Atoi(fields[1]); fields[0] == "VmRSS:" {
 				h.residentMiB = number >> 10
 			}
 		}
 	}
 	descriptors, err := os.ReadDir(process + "fd")
+	if err != nil {
+		return held{}, err
+	}
 	h.descriptors = len(descriptors)
+	h.threads, err = cephThreads(process)
 	return h, err
+}
+
+// cephThreads are those that have got a name: Ceph's libraries give one to each of
+// theirs. The Go runtime's have the process's; there are as many as calls of C ever ran at
+// once, and it keeps them.
+func cephThreads(process string) (number int, err error) {
+	name, err := os.ReadFile(process + "comm")
+	if err != nil {
+		return 0, err
+	}
+	threads, err := filepath.Glob(process + "task/*/comm")
+	for _, thread := range threads {
+		if own, err := os.ReadFile(thread); err == nil && string(own) != string(name) { // else it has ended
+			number++
+		}
+	}
+	return number, err
 }
 
 // least is the lesser of each; zero is for not known.

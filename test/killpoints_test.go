@@ -75,11 +75,13 @@ func TestKilledAfterEachWrite(t *testing.T) {
 	}
 }
 
+const ownRootPrefix = "of-"
+
 // ownRoot is a root of directories that no client of another test keeps busy when it is
 // killed. It must be made before the scene, so that it is removed after its volumes.
 func ownRoot(t *testing.T, ceph *cephCluster) string {
 	t.Helper()
-	root := filepath.Join(claimRoot, "of-"+string(uuid.NewUUID()))
+	root := filepath.Join(claimRoot, ownRootPrefix+string(uuid.NewUUID()))
 	if err := os.Mkdir(ceph.path(root), 0o755); err != nil {
 		t.Fatal(err)
 	}

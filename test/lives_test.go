@@ -158,7 +158,7 @@ func (s *scene) allGone(ceph *cephCluster, claims []*corev1.PersistentVolumeClai
 	s.eventuallyIn(s.t.Context(), toolInterval, patience, "nothing is left of deleted claims", func(ctx context.Context) error {
 		traces, err := ceph.allTraces(ctx)
 		users, usersErr := ceph.users(ctx)
-		unpurged, purgeErr := ceph.entries(claimRoot, ".deleting")
+		unpurged, purgeErr := ceph.inRoots(".deleting")
 		err = errors.Join(err, usersErr, purgeErr)
 		for _, claim := range claims {
 			left := traces[volumeName(claim)]

@@ -20,17 +20,7 @@ func TestManyClaimsAtOnce(t *testing.T) {
 	ceph := suite.ceph[0]
 	s := newScene(t)
 	classes := []string{s.rbdClass(ceph), s.cephfsClass(ceph), s.tenantClass(ceph), s.directoryClass(ceph)}
-	var claims []*corev1.PersistentVolumeClaim
-	for range claimsOfEachKind {
-		for _, class := range classes {
-			claims = append(claims, s.claim(class, "1Gi"))
-		}
-	}
-	s.all("Bound", isBoundClaim)
-	for _, claim := range claims {
-		s.request(claim, "2Gi")
-	}
-	s.all("grown", isGrownClaim)
+	claims := s.makeAndGrow(classes, claimsOfEachKind)
 	s.wantAllInCeph(ceph, claims)
 
 	s.deleteClaims()
@@ -55,6 +45,22 @@ func TestManyClaimsAtOnce(t *testing.T) {
 	if failures > len(claims)/10 {
 		t.Errorf("%d attempts for %d claims have failed", failures, len(claims))
 	}
+}
+
+// makeAndGrow has claims of each class made at once, and grown when all are Bound.
+func (s *scene) makeAndGrow(classes []string, ofEach int) (claims []*corev1.PersistentVolumeClaim) {
+	s.t.Helper()
+	for range ofEach {
+		for _, class := range classes {
+			claims = append(claims, s.claim(class, "1Gi"))
+		}
+	}
+	s.all("Bound", isBoundClaim)
+	for _, claim := range claims {
+		s.request(claim, "2Gi")
+	}
+	s.all("grown", isGrownClaim)
+	return claims
 }
 
 func isBoundClaim(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) bool {

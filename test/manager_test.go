@@ -29,7 +29,7 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 		}
 	}
 	claims(6)
-	s.event(waiting[0], "ProvisioningFailed", "no answer from the mgr")
+	s.event(waiting[0], "ProvisioningFailed", "no answer from the mgr", "ceph mgr fail")
 	claims(6) // while the calls of the first are still under way
 	s.made(rbd, "1Gi")
 	s.made(s.directoryClass(ceph), "1Gi") // and its user

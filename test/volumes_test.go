@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -110,6 +112,17 @@ func (c *cephCluster) entries(path ...string) (names []string, err error) {
 	return names, err
 }
 
+// inRoots lists what is at a path of claimRoot, and of each root that a test has below it.
+func (c *cephCluster) inRoots(path ...string) (all []string, err error) {
+	roots, err := c.entries(claimRoot)
+	roots = slices.DeleteFunc(roots, func(name string) bool { return !strings.HasPrefix(name, ownRootPrefix) })
+	for _, root := range append(roots, "") {
+		more, moreErr := c.entries(append([]string{claimRoot, root}, path...)...)
+		all, err = append(all, more...), errors.Join(err, moreErr)
+	}
+	return all, err
+}
+
 // traces lists what a cluster has of a volume: image, trash entry, subvolume, directory.
 func (c *cephCluster) traces(ctx context.Context, name string) ([]string, error) {
 	all, err := c.allTraces(ctx)
@@ -123,7 +136,7 @@ func (c *cephCluster) allTraces(ctx context.Context) (map[string][]string, error
 		"image":       func() ([]string, error) { return c.images(ctx, defaultPool) },
 		"trash entry": func() ([]string, error) { return c.trash(ctx, defaultPool) },
 		"subvolume":   func() ([]string, error) { return c.subvolumes(defaultGroup) },
-		"directory":   func() ([]string, error) { return c.entries(claimRoot) },
+		"directory":   func() ([]string, error) { return c.inRoots() },
 	} {
 		names, err := list()
 		if err != nil {

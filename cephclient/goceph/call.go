@@ -167,7 +167,11 @@ func (s *session) await(ctx context.Context, op operation, retire func(), finish
 }
 
 func unanswered(op operation) error {
-	return cephclient.NewError(cephclient.ErrTimeout, op.name, "no answer from the "+string(op.asks), op.mutating())
+	err := cephclient.NewError(cephclient.ErrTimeout, op.name, "no answer from the "+string(op.asks), op.mutating())
+	if op.asks == manager { // whose modules can hang while it looks healthy
+		err.Remedy += ", and `ceph mgr fail` has a standby take over"
+	}
+	return err
 }
 
 // denied reports whether an error says that caps do not suffice. A connection keeps
