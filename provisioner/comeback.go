@@ -3,6 +3,7 @@ package provisioner
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -72,6 +73,14 @@ type repeater struct {
 	cache.SharedIndexInformer
 	library cache.ResourceEventHandler
 	forget  func(metav1.Object) // is told of what is deleted
+}
+
+// AddIndexers implements [cache.SharedIndexInformer]. Each of the library's loops adds the
+// same index, which an informer takes once.
+func (r *repeater) AddIndexers(indexers cache.Indexers) error {
+	missing := maps.Clone(indexers)
+	maps.DeleteFunc(missing, func(name string, _ cache.IndexFunc) bool { return r.GetIndexer().GetIndexers()[name] != nil })
+	return r.SharedIndexInformer.AddIndexers(missing)
 }
 
 // AddEventHandlerWithResyncPeriod implements [cache.SharedInformer]. The library calls

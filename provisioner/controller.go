@@ -25,8 +25,7 @@ type ControllerOptions struct {
 	Timeout time.Duration
 	Retries func() workqueue.RateLimiter
 	Stalled *stalled.Work // what waits after a failure; the caller runs it
-	// Claims are this loop's own: the library adds an indexer to them. Whoever made
-	// the informers starts them.
+	// Several loops can share them. Whoever made them starts them.
 	Claims, Volumes, Classes cache.SharedIndexInformer
 }
 

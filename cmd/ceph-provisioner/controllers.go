@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
@@ -37,7 +38,7 @@ type controllers struct {
 	cephfs    *controller.ProvisionController
 	resizer   *resizer.Resizer
 	audits    *audit.Job
-	informers []informers.SharedInformerFactory
+	informers informers.SharedInformerFactory // one for all loops
 	nodes     nodes
 	events    record.EventBroadcaster
 	ceph      *goceph.Pool
@@ -53,12 +54,9 @@ const closeTimeout = 3 * time.Second
 func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*controllers, error) {
 	ceph := newPool(o, tenure)
 	access := newAccess(client, ceph)
-	// The volumes and classes of one factory serve all three loops. Claims can't
-	// be shared by two ProvisionControllers: each adds the same indexer.
-	shared := informers.NewSharedInformerFactory(client, controller.DefaultResyncPeriod)
-	cephfsClaims := informers.NewSharedInformerFactory(client, controller.DefaultResyncPeriod)
+	shared := informers.NewSharedInformerFactoryWithOptions(client, controller.DefaultResyncPeriod, informers.WithTransform(withoutManagedFields))
 	c := &controllers{
-		informers: []informers.SharedInformerFactory{shared, cephfsClaims},
+		informers: shared,
 		nodes:     newNodes(client),
 		events:    record.NewBroadcaster(),
 		ceph:      ceph,
@@ -74,22 +72,22 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 	}
 	rbd, cephfs := newProvisioner(cephclient.RBD), newProvisioner(cephclient.CephFS)
 	c.purges = func(ctx context.Context) { resumePurges(ctx, o, cephfs, shared.Storage().V1().StorageClasses()) }
-	loop := func(names nameList, claims informers.SharedInformerFactory) provisioner.ControllerOptions {
+	loop := func(names nameList) provisioner.ControllerOptions {
 		return provisioner.ControllerOptions{
 			Names: names, Threads: o.workerThreads, Timeout: o.timeout,
 			Retries: func() workqueue.RateLimiter { return newLimiter(o) },
 			Stalled: c.stalled,
-			Claims:  claims.Core().V1().PersistentVolumeClaims().Informer(),
+			Claims:  shared.Core().V1().PersistentVolumeClaims().Informer(),
 			Volumes: shared.Core().V1().PersistentVolumes().Informer(),
 			Classes: shared.Storage().V1().StorageClasses().Informer(),
 		}
 	}
-	c.rbd = provisioner.NewController(client, rbd, loop(o.rbdProvisioners, shared))
+	c.rbd = provisioner.NewController(client, rbd, loop(o.rbdProvisioners))
 	c.cephfs = provisioner.NewController(client, &provisioner.QuotaWarner{
 		Provisioner: cephfs,
 		Nodes:       c.nodes,
 		Events:      recorder,
-	}, loop(o.cephfsProvisioners, cephfsClaims))
+	}, loop(o.cephfsProvisioners))
 	c.finisher = newFinisher(o, client, shared, unfinished, rbd, cephfs)
 	err := tellStored(shared.Core().V1().PersistentVolumes().Informer(), unfinished.Stored)
 	if err != nil {
@@ -112,6 +110,15 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 	return c, err
 }
 
+// withoutManagedFields drops the half of most objects that nobody reads here. What is
+// written anew without it the API server completes.
+func withoutManagedFields(object any) (any, error) {
+	if object, ok := object.(metav1.Object); ok {
+		object.SetManagedFields(nil)
+	}
+	return object, nil
+}
+
 // tellStored tells of all events: the library puts what it has made into the informer's
 // cache, whereupon the first event is often an update.
 func tellStored(volumes cache.SharedIndexInformer, stored func(*corev1.PersistentVolume)) error {
@@ -131,9 +138,7 @@ func tellStored(volumes cache.SharedIndexInformer, stored func(*corev1.Persisten
 
 // finish begins when it is known which claims and volumes there are.
 func (c *controllers) finish(ctx context.Context) {
-	for _, factory := range c.informers {
-		factory.WaitForCacheSync(ctx.Done())
-	}
+	c.informers.WaitForCacheSync(ctx.Done())
 	c.finisher.Run(ctx)
 }
 
@@ -199,9 +204,7 @@ func newLimiter(o options) workqueue.RateLimiter {
 func (c *controllers) run(ctx context.Context, client kubernetes.Interface) {
 	c.events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
 	defer c.events.Shutdown()
-	for _, factory := range c.informers {
-		factory.Start(ctx.Done())
-	}
+	c.informers.Start(ctx.Done())
 	go c.nodes.run(ctx)
 	go c.purges(ctx)
 	go c.stalled.Run(ctx)

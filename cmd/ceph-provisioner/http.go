@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -38,13 +40,6 @@ func newHealth() *health {
 // serveHTTP serves metrics and probes until the context ends. It returns once
 // the endpoint is open.
 func serveHTTP(ctx context.Context, o options, health *health, ours prometheus.Collector) error {
-	if o.httpEndpoint == "" {
-		return nil
-	}
-	listener, err := net.Listen("tcp", o.httpEndpoint)
-	if err != nil {
-		return fmt.Errorf("--http-endpoint: %w", err)
-	}
 	mux := http.NewServeMux()
 	mux.Handle(o.metricsPath, promhttp.HandlerFor(newRegistry(ours), promhttp.HandlerOpts{}))
 	mux.HandleFunc(healthzPath, probe(health.leader.Check))
@@ -54,11 +49,45 @@ func serveHTTP(ctx context.Context, o options, health *health, ours prometheus.C
 		}
 		return nil
 	}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	if err := serve(ctx, o.httpEndpoint, mux); err != nil {
+		return fmt.Errorf("--http-endpoint: %w", err)
+	}
+	return nil
+}
+
+// mutexProfileFraction of contentions are noted while profiles are served.
+const mutexProfileFraction = 10
+
+// serveProfiles serves profiles of CPU, heap, mutexes and goroutines, for `go tool pprof`.
+func serveProfiles(ctx context.Context, o options) error {
+	if o.profilingEndpoint == "" {
+		return nil
+	}
+	runtime.SetMutexProfileFraction(mutexProfileFraction)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	if err := serve(ctx, o.profilingEndpoint, mux); err != nil {
+		return fmt.Errorf("--profiling-endpoint: %w", err)
+	}
+	return nil
+}
+
+// serve answers requests until the context ends. It returns once the endpoint is open;
+// an empty one is none.
+func serve(ctx context.Context, endpoint string, handler http.Handler) error {
+	if endpoint == "" {
+		return nil
+	}
+	listener, err := net.Listen("tcp", endpoint)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			klog.FromContext(ctx).Error(err, "Serving metrics and probes ended")
+			klog.FromContext(ctx).Error(err, "An HTTP endpoint is served no more", "endpoint", endpoint)
 		}
 	}()
 	return nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -20,8 +21,9 @@ type options struct {
 
 	leaderElection leaderOptions
 
-	httpEndpoint string
-	metricsPath  string
+	httpEndpoint      string
+	metricsPath       string
+	profilingEndpoint string
 
 	rbdProvisioners    nameList
 	cephfsProvisioners nameList
@@ -92,6 +94,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.DurationVar(&o.leaderElection.retryPeriod, "leader-election-retry-period", defaultRetryPeriod, "between attempts to get or renew the Lease")
 	flags.StringVar(&o.httpEndpoint, "http-endpoint", "", "host:port for metrics, /healthz and /readyz; none if empty")
 	flags.StringVar(&o.metricsPath, "metrics-path", "/metrics", "where metrics are served")
+	flags.StringVar(&o.profilingEndpoint, "profiling-endpoint", "", "loopback address and port for profiles, such as 127.0.0.1:6060 (/debug/pprof/); none if empty")
 	flags.Var(&o.rbdProvisioners, "rbd-provisioner-name", "provisioner of RBD classes; after a comma further names that are served too")
 	flags.Var(&o.cephfsProvisioners, "cephfs-provisioner-name", "provisioner of CephFS classes; after a comma further names that are served too")
 	flags.IntVar(&o.workerThreads, "worker-threads", defaultWorkers, "creations, deletions and growths of each kind that are worked on at a time on each Ceph cluster")
@@ -125,6 +128,9 @@ func (o *options) validate() error {
 	if !strings.HasPrefix(o.metricsPath, "/") || o.metricsPath == healthzPath || o.metricsPath == readyzPath {
 		errs = append(errs, fmt.Errorf("--metrics-path must begin with a slash and differ from %s and %s", healthzPath, readyzPath))
 	}
+	if !isLoopback(o.profilingEndpoint) {
+		errs = append(errs, fmt.Errorf("--profiling-endpoint must be on a loopback address, such as 127.0.0.1:6060 or [::1]:6060, not %q", o.profilingEndpoint))
+	}
 	for _, name := range o.rbdProvisioners {
 		for _, other := range o.cephfsProvisioners {
 			if name == other {
@@ -133,6 +139,12 @@ func (o *options) validate() error {
 		}
 	}
 	return errors.Join(append(errs, o.leaderElection.validate())...)
+}
+
+// isLoopback reports whether nobody on another machine can reach an endpoint.
+func isLoopback(endpoint string) bool {
+	address, err := netip.ParseAddrPort(endpoint)
+	return endpoint == "" || err == nil && address.Addr().IsLoopback()
 }
 
 func (l *leaderOptions) validate() error {

@@ -27,6 +27,9 @@ func TestParseOptionsRefuses(t *testing.T) {
 		"--metrics-path=/healthz":                                "differ",
 		"--rbd-provisioner-name=a --cephfs-provisioner-name=b,a": `"a"`,
 		"--rbd-provisioner-name=a,,b":                            "empty",
+		"--profiling-endpoint=:6060":                             "loopback",
+		"--profiling-endpoint=10.0.0.1:6060":                     "loopback",
+		"--profiling-endpoint=127.0.0.1":                         "loopback",
 		"--leader-election --leader-election-retry-period=1h":    "retry period",
 		"--leader-election":                                      "--leader-election-namespace", // outside of a pod
 	} {

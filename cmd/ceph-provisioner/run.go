@@ -50,6 +50,9 @@ func run(args []string) error {
 	if err := serveHTTP(ctx, o, health, loops.audits); err != nil {
 		return err
 	}
+	if err := serveProfiles(ctx, o); err != nil {
+		return err
+	}
 	work := func(ctx context.Context) { loops.run(ctx, client) }
 	if o.leaderElection.enabled {
 		lease, err := newLeaseClient(o)
