@@ -33,10 +33,11 @@ type apiProxy struct {
 	writes map[string]bool // kinds of writes of which one has lost its answer
 	met    map[string]int  // how many, by the names of faults
 	drawn  int
-	shut   chan struct{} // while nothing passes; closed when it does again
-	silent bool          // what does not pass waits, instead of being cut off
-	turned int           // requests, and parts of answers, that did not pass
-	held   *heldAnswer   // nil: none is waited for
+	shut   chan struct{}  // while nothing passes; closed when it does again
+	silent bool           // what does not pass waits, instead of being cut off
+	turned int            // requests, and parts of answers, that did not pass
+	passed map[string]int // requests, by their kinds
+	held   *heldAnswer    // nil: none is waited for
 }
 
 // quiet drops what would be told of each answer that is cut off.
@@ -61,7 +62,7 @@ func newAPIProxy(t *testing.T) *apiProxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &apiProxy{random: rand.New(rand.NewSource(1)), writes: map[string]bool{}, met: map[string]int{}}
+	p := &apiProxy{random: rand.New(rand.NewSource(1)), writes: map[string]bool{}, met: map[string]int{}, passed: map[string]int{}}
 	p.forward = &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:      transport,
@@ -95,6 +96,9 @@ func (p *apiProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.waitOpen(r.Context()) != nil {
 		cutOff()
 	}
+	p.mu.Lock()
+	p.passed[kindOf(r)]++
+	p.mu.Unlock()
 	r, done := p.befall(w, r)
 	defer done()
 	if r != nil {

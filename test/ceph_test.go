@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -62,7 +63,18 @@ type cephCluster struct {
 // patienceOfMDS makes others wait some seconds for a client of CephFS that was killed at
 // work. By default it is a minute, for each of the dozens of controllers that the tests
 // kill.
-var patienceOfMDS = map[string]string{"mds_cap_revoke_eviction_timeout": "8", "mds_tick_interval": "1"}
+var patienceOfMDS = map[string]string{evictionTimeout: "8", "mds_tick_interval": "1"}
+
+const evictionTimeout = "mds_cap_revoke_eviction_timeout"
+
+// evictNobody has the MDS wait as by default, until the returned function is called, for
+// clients that are alive and must not lose their mounts: the mgr for one.
+func (c *cephCluster) evictNobody(t testing.TB) (again func()) {
+	t.Helper()
+	set := func(seconds string) { c.runAtEnd(t, "ceph", "config", "set", "mds", evictionTimeout, seconds) }
+	set("0")
+	return func() { set(patienceOfMDS[evictionTimeout]) }
+}
 
 // prepareCeph makes the identities on all clusters and puts their keys, and no
 // others, into secrets.
@@ -207,14 +219,26 @@ func (c *cephCluster) signal(signal syscall.Signal, daemons ...string) error {
 // returned function, which the end of the test calls too, lets them go on.
 func (c *cephCluster) hang(t testing.TB, daemons ...string) (resume func()) {
 	t.Helper()
-	resume = func() {
+	evict := c.evictNobody(t)
+	resume = sync.OnceFunc(func() {
 		if err := c.signal(syscall.SIGCONT, daemons...); err != nil {
 			t.Error(err)
 		}
-	}
+		evict()
+	})
 	t.Cleanup(resume)
 	if err := c.signal(syscall.SIGSTOP, daemons...); err != nil {
 		t.Fatal(err)
 	}
 	return resume
+}
+
+// restartManager is what `ceph mgr fail` is where there is a standby. A mgr (16.2) that was
+// purging a subvolume when its file system went away, or its data pool became full, may
+// wait for ever, and all calls to it with it.
+func (c *cephCluster) restartManager(t testing.TB) {
+	t.Helper()
+	if err := suite.cluster.Restart(context.Background(), c.Name+"/mgr"); err != nil {
+		t.Error(err)
+	}
 }

@@ -67,10 +67,7 @@ func (c *cephCluster) removeFileSystem(t testing.TB, id string) {
 	}
 	c.runAtEnd(t, "ceph", "auth", "rm", "mds.second")
 	c.runAtEnd(t, "ceph", "auth", "rm", "client."+id)
-	// A purge that was under way there never ends in the mgr (16.2), and all others wait for it.
-	if err := suite.cluster.Restart(context.Background(), c.Name+"/mgr"); err != nil {
-		t.Error(err)
-	}
+	c.restartManager(t)
 }
 
 // A volume lies in the file system, data pool and group that its class says, its user

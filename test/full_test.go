@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,49 @@ func TestFullPool(t *testing.T) {
 		return nil
 	})
 	pool.remove()
+}
+
+// Where a file system's data pool is full, and where all of the cluster is, users whose
+// volumes have to wait are told so, and all goes on by itself when there is room and a mgr
+// that answers. Not parallel, as it stops everybody's writes.
+func TestFullCluster(t *testing.T) {
+	ceph := suite.ceph[1]
+	s := newScene(t)
+	s.serveAlone("--retry-interval-start=1h", "--retry-interval-max=1h", "--timeout=6s")
+	classes := []string{s.cephfsClass(ceph), s.tenantClass(ceph), s.directoryClass(ceph)}
+	work := s.prepare(append(classes, s.rbdClass(ceph)), 2)
+	if err := writeMiB(ceph.path(s.namespace)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(ceph.path(s.namespace)) })
+	const dataPool = "cephfs.cephfs.data"
+	quota := func(objects string) {
+		ceph.runAtEnd(t, "ceph", "osd", "pool", "set-quota", dataPool, "max_objects", objects)
+	}
+	quota("1")
+	t.Cleanup(ceph.evictNobody(t))
+	t.Cleanup(func() { quota("0") })
+	s.full(ceph, dataPool)
+	work.begin()
+	work.answered("no space or quota exceeded")
+	quota("0")
+	ceph.restartManager(t)
+	work.done()
+
+	ratios := func(nearfull, backfillfull, full string) { // no one counts if it is less than the one before
+		ceph.runAtEnd(t, "ceph", "osd", "set-nearfull-ratio", nearfull)
+		ceph.runAtEnd(t, "ceph", "osd", "set-backfillfull-ratio", backfillfull)
+		ceph.runAtEnd(t, "ceph", "osd", "set-full-ratio", full)
+	}
+	hasRoom := func() { ratios("0.85", "0.9", "0.95") }
+	t.Cleanup(hasRoom)
+	ratios("0.001", "0.002", "0.003")
+	s.full(ceph, defaultPool)
+	work.begin()
+	work.answered()
+	hasRoom()
+	ceph.restartManager(t)
+	work.done()
 }
 
 // full waits until Ceph takes a pool for full.

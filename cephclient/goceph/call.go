@@ -74,6 +74,9 @@ func (s *session) awaiting(op operation, err error) error {
 	if errors.As(err, &e) && (silent(err) || e.Cause == cephclient.ErrBusy) {
 		told := *e
 		told.Awaits = "the " + string(op.asks) + " of " + s.cluster.String()
+		if op.asks == manager && silent(err) { // its modules can hang, and its own mounts be lost, while it looks healthy
+			told.Remedy += ", and `ceph mgr fail` has a standby take over"
+		}
 		return &told
 	}
 	return err
@@ -167,11 +170,7 @@ func (s *session) await(ctx context.Context, op operation, retire func(), finish
 }
 
 func unanswered(op operation) error {
-	err := cephclient.NewError(cephclient.ErrTimeout, op.name, "no answer from the "+string(op.asks), op.mutating())
-	if op.asks == manager { // whose modules can hang while it looks healthy
-		err.Remedy += ", and `ceph mgr fail` has a standby take over"
-	}
-	return err
+	return cephclient.NewError(cephclient.ErrTimeout, op.name, "no answer from the "+string(op.asks), op.mutating())
 }
 
 // denied reports whether an error says that caps do not suffice. A connection keeps
