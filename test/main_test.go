@@ -13,7 +13,7 @@ import (
 
 // parallelTests is how many tests wait for the cluster at a time; almost all of
 // their time is waiting, so the number of processors says nothing about it.
-const parallelTests = "24"
+const parallelTests = "12"
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 

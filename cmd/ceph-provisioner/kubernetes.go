@@ -33,8 +33,11 @@ func newKubernetesClient(o options, tenure *tenure) (kubernetes.Interface, error
 	if err != nil {
 		return nil, err
 	}
-	events, err := typedcorev1.NewForConfig(config)
-	return eventsApart{client, events}, err
+	apart, err := typedcorev1.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return eventsApart{client, newEvents(apart.Events(metav1.NamespaceAll))}, nil
 }
 
 // newLeaseClient is for the Lease alone, which must not wait behind other requests, nor
@@ -64,7 +67,7 @@ func newKubernetesConfig(o options) (*rest.Config, error) {
 // that fail must not delay what others need.
 type eventsApart struct {
 	kubernetes.Interface
-	events typedcorev1.EventsGetter
+	events *events
 }
 
 // CoreV1 implements [kubernetes.Interface].
@@ -74,13 +77,11 @@ func (c eventsApart) CoreV1() typedcorev1.CoreV1Interface {
 
 type coreEventsApart struct {
 	typedcorev1.CoreV1Interface
-	events typedcorev1.EventsGetter
+	events *events
 }
 
-// Events implements [typedcorev1.EventsGetter].
-func (c coreEventsApart) Events(namespace string) typedcorev1.EventInterface {
-	return c.events.Events(namespace)
-}
+// Events implements [typedcorev1.EventsGetter]. Recorders ask for all namespaces.
+func (c coreEventsApart) Events(string) typedcorev1.EventInterface { return c.events }
 
 // objects reads single objects from the API server.
 type objects struct{ client kubernetes.Interface }
