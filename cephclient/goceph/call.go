@@ -139,9 +139,10 @@ func run[C any](ctx context.Context, s *session, op operation, on line[C], f fun
 		s.pool.running.end(taken)
 		finished <- outcome{result, err, silent(err)}
 	}()
-	done, left := s.await(ctx, op, func() { on.among.retire(held) }, finished)
+	done, left := s.await(ctx, op, finished)
 	if left {
 		s.pool.running.leave(taken)
+		on.among.retire(held) // the next attempt connects anew, and is told if the key is void
 	}
 	return done
 }
@@ -149,7 +150,7 @@ func run[C any](ctx context.Context, s *session, op operation, on line[C], f fun
 // await ends with the call, with the caller's context, or when the service has
 // had its time: only then is it told from our own haste that nobody answers. left says
 // that the call goes on.
-func (s *session) await(ctx context.Context, op operation, retire func(), finished <-chan outcome) (done outcome, left bool) {
+func (s *session) await(ctx context.Context, op operation, finished <-chan outcome) (done outcome, left bool) {
 	var overdue <-chan time.Time
 	if !op.slow {
 		timer := time.NewTimer(s.pool.options.Timeout)
@@ -162,7 +163,6 @@ func (s *session) await(ctx context.Context, op operation, retire func(), finish
 	case <-ctx.Done():
 		return outcome{err: cephclient.NewError(cephclient.ErrTimeout, op.name, "not done by the deadline", op.mutating())}, true
 	case <-overdue:
-		retire()
 		// An MDS may wait for another client of the file system: whether it answers at
 		// all is seen when the next call mounts anew.
 		return outcome{err: unanswered(op), silent: !op.isMetadata()}, true
