@@ -105,10 +105,16 @@ func (s *scene) useOne(kinds []*lives) {
 // allDone waits until everything is as the users want it, in Kubernetes and in Ceph.
 func (s *scene) allDone(kinds []*lives) {
 	s.t.Helper()
+	s.allDoneAt(kinds, 2<<30)
+}
+
+// allDoneAt is for claims that have grown to another size.
+func (s *scene) allDoneAt(kinds []*lives, wantBytes int64) {
+	s.t.Helper()
 	var over []*corev1.PersistentVolumeClaim
 	for _, kind := range kinds {
 		for _, claim := range kind.grown {
-			s.isGrown(kind.ceph, claim, 2<<30)
+			s.isGrown(kind.ceph, claim, wantBytes)
 		}
 		over = append(over, kind.over...)
 	}
