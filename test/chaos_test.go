@@ -109,7 +109,7 @@ type chaosUser struct {
 	s       *scene
 	class   string
 	dice    *rand.Rand
-	sizes   map[*corev1.PersistentVolumeClaim]int // what was last asked for each that is there, in GiB
+	sizes   map[*corev1.PersistentVolumeClaim]int // what was last asked for each that is there, in units of 64 MiB
 	deleted []*corev1.PersistentVolumeClaim
 }
 
@@ -140,7 +140,7 @@ func (u *chaosUser) work(ctx context.Context) {
 			delete(u.sizes, claim)
 		case now.Status.Phase == corev1.ClaimBound: // else Kubernetes refuses a new size
 			u.sizes[claim]++
-			patch := fmt.Appendf(nil, `{"spec":{"resources":{"requests":{"storage":"%dGi"}}}}`, u.sizes[claim])
+			patch := fmt.Appendf(nil, `{"spec":{"resources":{"requests":{"storage":"%dMi"}}}}`, 64*u.sizes[claim])
 			_, err := claims.Patch(context.WithoutCancel(ctx), claim.Name, types.MergePatchType, patch, metav1.PatchOptions{})
 			u.s.tell(err)
 		}
@@ -150,7 +150,7 @@ func (u *chaosUser) work(ctx context.Context) {
 func byName(a, b *corev1.PersistentVolumeClaim) int { return strings.Compare(a.Name, b.Name) }
 
 func (u *chaosUser) create(ctx context.Context) error {
-	claim, err := suite.client.CoreV1().PersistentVolumeClaims(u.s.namespace).Create(ctx, u.s.newClaim(u.class, "1Gi"), metav1.CreateOptions{})
+	claim, err := suite.client.CoreV1().PersistentVolumeClaims(u.s.namespace).Create(ctx, u.s.newClaim(u.class, "64Mi"), metav1.CreateOptions{})
 	if err == nil {
 		u.sizes[claim] = 1
 	}
@@ -164,13 +164,13 @@ func (s *scene) tell(err error) {
 	}
 }
 
-// areAsAsked reports claims that are not Bound, or not of their sizes in GiB.
+// areAsAsked reports claims that are not Bound, or not of their sizes in units of 64 MiB.
 func areAsAsked(ctx context.Context, sizes map[*corev1.PersistentVolumeClaim]int) error {
 	var errs []error
 	for claim, size := range sizes {
 		err := isBound(ctx, claim)
 		if err == nil && size > 1 {
-			err = hasGrown(ctx, claim, int64(size)<<30)
+			err = hasGrown(ctx, claim, int64(size)*64<<20)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("claim %s: %w", claim.Name, err))

@@ -117,7 +117,7 @@ func (s *scene) killedAfterEachWrite(ceph *cephCluster, class string, atLeast in
 	for write := 1; ; write++ {
 		s.start(binary, []string{fmt.Sprintf("KILL_AFTER_WRITE=%d", write)})
 		s.controller.killed = true // by itself
-		k := &killed{scene: s, claim: s.claim(class, "1Gi")}
+		k := &killed{scene: s, claim: s.claim(class, "64Mi")}
 		k.live()
 		more := s.controller.hasExited() && recover(k)
 		s.eventually("claim and volume are gone", func(ctx context.Context) error { return claimAndVolumeAreGone(ctx, k.claim) })
@@ -144,9 +144,9 @@ func (k *killed) live() {
 	if k.controller.hasExited() {
 		return
 	}
-	k.request(k.claim, "2Gi")
+	k.request(k.claim, "128Mi")
 	k.requested = true
-	k.untilKilled("has grown", func(ctx context.Context) error { return hasGrown(ctx, k.claim, 2<<30) })
+	k.untilKilled("has grown", func(ctx context.Context) error { return hasGrown(ctx, k.claim, 128<<20) })
 	if k.controller.hasExited() {
 		return
 	}
@@ -163,9 +163,9 @@ func (k *killed) carryOn() {
 	}
 	k.bound(k.claim)
 	if !k.requested {
-		k.request(k.claim, "2Gi")
+		k.request(k.claim, "128Mi")
 	}
-	k.eventually("claim "+k.claim.Name+" has grown", func(ctx context.Context) error { return hasGrown(ctx, k.claim, 2<<30) })
+	k.eventually("claim "+k.claim.Name+" has grown", func(ctx context.Context) error { return hasGrown(ctx, k.claim, 128<<20) })
 	k.deleteClaim(k.claim)
 }
 

@@ -16,7 +16,7 @@ type lives struct {
 	class string
 	ceph  *cephCluster // the same for all
 
-	grown    []*corev1.PersistentVolumeClaim // from 1 to 2 GiB when they are Bound
+	grown    []*corev1.PersistentVolumeClaim // from 64 to 128 MiB when they are Bound
 	deleted  []*corev1.PersistentVolumeClaim // when they are Bound
 	unwanted []*corev1.PersistentVolumeClaim // deleted whether they are Bound or not
 	over     []*corev1.PersistentVolumeClaim // that were deleted
@@ -27,10 +27,10 @@ func (s *scene) begin(kinds []*lives) {
 	s.t.Helper()
 	for _, kind := range kinds {
 		for range 2 {
-			kind.grown = append(kind.grown, s.claim(kind.class, "1Gi"))
-			kind.unwanted = append(kind.unwanted, s.claim(kind.class, "1Gi"))
+			kind.grown = append(kind.grown, s.claim(kind.class, "64Mi"))
+			kind.unwanted = append(kind.unwanted, s.claim(kind.class, "64Mi"))
 		}
-		kind.deleted = append(kind.deleted, s.claim(kind.class, "1Gi"))
+		kind.deleted = append(kind.deleted, s.claim(kind.class, "64Mi"))
 	}
 }
 
@@ -43,7 +43,7 @@ func (s *scene) change(kinds []*lives) {
 	for _, kind := range kinds {
 		for _, claim := range kind.grown {
 			s.bound(claim)
-			s.request(claim, "2Gi")
+			s.request(claim, "128Mi")
 		}
 		for _, claim := range kind.deleted {
 			s.bound(claim)
@@ -82,8 +82,8 @@ func (s *scene) everyKind(ceph *cephCluster) (all []*lives) {
 func (s *scene) makeOne(kinds []*lives) {
 	s.t.Helper()
 	for _, kind := range kinds {
-		kind.grown = append(kind.grown, s.claim(kind.class, "1Gi"))
-		kind.deleted = append(kind.deleted, s.claim(kind.class, "1Gi"))
+		kind.grown = append(kind.grown, s.claim(kind.class, "64Mi"))
+		kind.deleted = append(kind.deleted, s.claim(kind.class, "64Mi"))
 	}
 	for _, kind := range kinds {
 		s.bound(kind.grown[0])
@@ -95,7 +95,7 @@ func (s *scene) makeOne(kinds []*lives) {
 func (s *scene) useOne(kinds []*lives) {
 	s.t.Helper()
 	for _, kind := range kinds {
-		s.request(kind.grown[0], "2Gi")
+		s.request(kind.grown[0], "128Mi")
 		first := kind.deleted[:1]
 		kind.deleted = kind.deleted[1:]
 		s.end(kind, &first)
@@ -105,7 +105,7 @@ func (s *scene) useOne(kinds []*lives) {
 // allDone waits until everything is as the users want it, in Kubernetes and in Ceph.
 func (s *scene) allDone(kinds []*lives) {
 	s.t.Helper()
-	s.allDoneAt(kinds, 2<<30)
+	s.allDoneAt(kinds, 128<<20)
 }
 
 // allDoneAt is for claims that have grown to another size.
@@ -137,7 +137,7 @@ func (s *scene) isGrown(ceph *cephCluster, claim *corev1.PersistentVolumeClaim, 
 	pv := s.bound(claim)
 	s.grown(claim, pv.Name, wantBytes)
 	if pv.Spec.RBD != nil {
-		s.nodePending(claim, 1<<30)
+		s.nodePending(claim, 64<<20)
 	} else {
 		s.finished(claim, wantBytes)
 	}

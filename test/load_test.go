@@ -52,12 +52,12 @@ func (s *scene) makeAndGrow(classes []string, ofEach int) (claims []*corev1.Pers
 	s.t.Helper()
 	for range ofEach {
 		for _, class := range classes {
-			claims = append(claims, s.claim(class, "1Gi"))
+			claims = append(claims, s.claim(class, "64Mi"))
 		}
 	}
 	s.all("Bound", isBoundClaim)
 	for _, claim := range claims {
-		s.request(claim, "2Gi")
+		s.request(claim, "128Mi")
 	}
 	s.all("grown", isGrownClaim)
 	return claims
@@ -67,15 +67,15 @@ func isBoundClaim(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolum
 	return claim.Status.Phase == corev1.ClaimBound
 }
 
-// isGrownClaim is for claims that were made with 1Gi and ask for 2Gi.
+// isGrownClaim is for claims that were made with 64Mi and ask for 128Mi.
 func isGrownClaim(claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
-	if pv.Spec.Capacity.Storage().Value() != 2<<30 {
+	if pv.Spec.Capacity.Storage().Value() != 128<<20 {
 		return false
 	}
 	if pv.Spec.RBD != nil {
 		return hasCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
 	}
-	return claim.Status.Capacity.Storage().Value() == 2<<30 && len(claim.Status.Conditions) == 0
+	return claim.Status.Capacity.Storage().Value() == 128<<20 && len(claim.Status.Conditions) == 0
 }
 
 // deleteClaims deletes all claims of the test, and waits until their volumes are gone.
@@ -141,8 +141,8 @@ func (s *scene) wantAllInCeph(ceph *cephCluster, claims []*corev1.PersistentVolu
 		s.t.Fatal(err)
 	}
 	for _, name := range images {
-		if size := ceph.image(s.t, defaultPool+"/"+name).SizeBytes; size != 2<<30 {
-			s.t.Errorf("image %s has %d bytes, want %d", name, size, 2<<30)
+		if size := ceph.image(s.t, defaultPool+"/"+name).SizeBytes; size != 128<<20 {
+			s.t.Errorf("image %s has %d bytes, want %d", name, size, 128<<20)
 		}
 	}
 }

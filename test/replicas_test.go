@@ -74,13 +74,13 @@ func TestLeaderIsKilled(t *testing.T) {
 	leading, standby := s.replicas()
 	before := leader(t)
 	for _, kind := range kinds {
-		claim, _ := s.made(kind.class, "1Gi")
+		claim, _ := s.made(kind.class, "64Mi")
 		kind.grown = append(kind.grown, claim)
 	}
 	for _, kind := range kinds {
-		s.request(kind.grown[0], "2Gi")
+		s.request(kind.grown[0], "128Mi")
 		s.end(kind, &kind.grown)
-		kind.grown = append(kind.grown, s.claim(kind.class, "2Gi"))
+		kind.grown = append(kind.grown, s.claim(kind.class, "128Mi"))
 	}
 	leading.kill()
 	<-leading.exited
@@ -93,7 +93,7 @@ func TestLeaderIsKilled(t *testing.T) {
 	}
 	for _, kind := range kinds {
 		for _, claim := range kind.grown {
-			s.wantSize(kind.ceph, claim, s.bound(claim), 2<<30)
+			s.wantSize(kind.ceph, claim, s.bound(claim), 128<<20)
 		}
 		s.allGone(kind.ceph, kind.over)
 	}
@@ -110,7 +110,7 @@ func TestLeaderIsPausedAndWoken(t *testing.T) {
 	const each = 6
 	for _, kind := range kinds {
 		for range each {
-			kind.grown = append(kind.grown, s.claim(kind.class, "1Gi"))
+			kind.grown = append(kind.grown, s.claim(kind.class, "64Mi"))
 		}
 	}
 	s.eventually("some volumes are made", func(ctx context.Context) error {
@@ -126,7 +126,7 @@ func TestLeaderIsPausedAndWoken(t *testing.T) {
 	for _, kind := range kinds {
 		for _, claim := range kind.grown {
 			s.bound(claim)
-			s.request(claim, "2Gi")
+			s.request(claim, "128Mi")
 		}
 		first := kind.grown[:1]
 		kind.grown = kind.grown[1:]
@@ -141,10 +141,10 @@ func TestLeaderIsPausedAndWoken(t *testing.T) {
 	// that the next growth mends it.
 	for _, kind := range kinds {
 		for _, claim := range kind.grown {
-			s.request(claim, "3Gi")
+			s.request(claim, "192Mi")
 		}
 	}
-	s.allDoneAt(kinds, 3<<30)
+	s.allDoneAt(kinds, 192<<20)
 	if leader(t) != now {
 		t.Errorf("the lease belongs to %s, want %s as before", leader(t), now)
 	}
@@ -159,7 +159,7 @@ func TestLeaderIsPausedInADeletion(t *testing.T) {
 	class := s.rbdClass(ceph)
 	paused, standby := s.replicas(append(shortLease, "--kubeconfig="+proxy.kubeconfig)...)
 	before := leader(t)
-	claim, pv := s.made(class, "1Gi")
+	claim, pv := s.made(class, "64Mi")
 	answer := proxy.holdAnswer("GET persistentvolumeclaims", claim.Name) // that the claim is gone
 	s.deleteClaim(claim)
 	<-answer.arrived
@@ -171,7 +171,7 @@ func TestLeaderIsPausedInADeletion(t *testing.T) {
 	close(answer.released)
 	s.wake(paused)
 	s.ends(paused, "the lease was lost")
-	ceph.wantImage(t, claim, 1<<30)
+	ceph.wantImage(t, claim, 64<<20)
 	if _, err := getVolume(t.Context(), pv.Name); err != nil {
 		t.Errorf("the PersistentVolume: %v", err)
 	}
@@ -242,7 +242,7 @@ func TestDirectoriesOfADeadProcessArePurged(t *testing.T) {
 	s.serveAlone()
 	kind := &lives{class: s.directoryClass(suite.ceph[1]), ceph: suite.ceph[1]}
 	for range 8 {
-		kind.unwanted = append(kind.unwanted, s.claim(kind.class, "1Gi"))
+		kind.unwanted = append(kind.unwanted, s.claim(kind.class, "64Mi"))
 	}
 	for _, claim := range kind.unwanted {
 		s.bound(claim)

@@ -27,13 +27,13 @@ func TestRequestsForOneClaim(t *testing.T) {
 		"image": s.rbdClass(ceph), "subvolume": s.cephfsClass(ceph),
 		"subvolume with its own user": s.tenantClass(ceph), "directory": s.directoryClass(ceph),
 	} {
-		claim := s.claim(class, "1Gi")
+		claim := s.claim(class, "64Mi")
 		for _, phase := range []struct {
 			what string
 			do   func()
 		}{
 			{"made", func() { s.bound(claim) }},
-			{"grown", func() { s.request(claim, "2Gi"); s.isGrown(ceph, claim, 2<<30) }},
+			{"grown", func() { s.request(claim, "128Mi"); s.isGrown(ceph, claim, 128<<20) }},
 			{"deleted", func() { s.deleteClaim(claim); s.gone(volumeOf(claim)) }},
 		} {
 			before := proxy.requests()

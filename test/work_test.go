@@ -36,7 +36,7 @@ func (s *scene) prepare(classes []string, begins int) *work {
 	w := &work{scene: s, classes: classes}
 	for range begins {
 		for _, class := range classes {
-			w.spare = append(w.spare, s.claim(class, "1Gi"), s.claim(class, "1Gi"))
+			w.spare = append(w.spare, s.claim(class, "64Mi"), s.claim(class, "64Mi"))
 		}
 	}
 	for _, claim := range w.spare {
@@ -52,12 +52,12 @@ func (w *work) begin() {
 		grows, goes := w.spare[0], w.spare[1]
 		w.spare = w.spare[2:]
 		pv := w.bound(goes)
-		w.request(grows, "2Gi")
+		w.request(grows, "128Mi")
 		w.deleteClaim(goes)
-		makes := w.claim(class, "1Gi")
+		makes := w.claim(class, "64Mi")
 		w.tasks = append(w.tasks,
-			task{"make", volumeOf(makes), makes.UID, "ProvisioningFailed", hasCapacity(volumeOf(makes), 1<<30)},
-			task{"grow", volumeOf(grows), grows.UID, "VolumeResizeFailed", hasCapacity(volumeOf(grows), 2<<30)},
+			task{"make", volumeOf(makes), makes.UID, "ProvisioningFailed", hasCapacity(volumeOf(makes), 64<<20)},
+			task{"grow", volumeOf(grows), grows.UID, "VolumeResizeFailed", hasCapacity(volumeOf(grows), 128<<20)},
 			task{"delete", pv.Name, pv.UID, "VolumeFailedDelete", isGone(pv.Name)})
 	}
 }
