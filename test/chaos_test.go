@@ -92,7 +92,7 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-func number(t *testing.T, variable string, otherwise int) int {
+func number(t testing.TB, variable string, otherwise int) int {
 	text := os.Getenv(variable)
 	if text == "" {
 		return otherwise

@@ -87,12 +87,7 @@ func (e *environment) start(ctx context.Context, binary string, env []string, ar
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.CreateTemp(e.dir, "controller-*.log")
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	c := &controller{endpoint: endpoint, log: log.Name(), exited: make(chan struct{})}
+	c := &controller{endpoint: endpoint}
 	// No CEPH_CONF and no KUBECONFIG: flags are all that it may know.
 	c.cmd = child(append(env, "CEPH_CONF=", "KUBECONFIG="), binary, append([]string{
 		"--kubeconfig=" + e.kubeconfig,
@@ -105,18 +100,9 @@ func (e *environment) start(ctx context.Context, binary string, env []string, ar
 		"--retry-interval-max=5s", // so that a test which repairs something need not wait long
 		"--timeout=20s",
 	}, args...)...)
-	c.cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // it would wait for the API server, which dies as well
-	c.cmd.Stdout, c.cmd.Stderr = log, log
-	if err := c.cmd.Start(); err != nil {
+	if err := e.launch(c); err != nil {
 		return nil, err
 	}
-	e.mu.Lock()
-	e.controllers = append(e.controllers, c)
-	e.mu.Unlock()
-	go func() {
-		c.err = c.cmd.Wait()
-		close(c.exited)
-	}()
 	if err := c.awaitReady(ctx); err != nil {
 		return c, err
 	}
@@ -126,6 +112,29 @@ func (e *environment) start(ctx context.Context, binary string, env []string, ar
 	}
 	c.environment, err = os.ReadFile(process + "environ")
 	return c, err
+}
+
+// launch starts the process of a controller's command.
+func (e *environment) launch(c *controller) error {
+	log, err := os.CreateTemp(e.dir, "controller-*.log")
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	c.log, c.exited = log.Name(), make(chan struct{})
+	c.cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // it would wait for the API server, which dies as well
+	c.cmd.Stdout, c.cmd.Stderr = log, log
+	if err := c.cmd.Start(); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.controllers = append(e.controllers, c)
+	e.mu.Unlock()
+	go func() {
+		c.err = c.cmd.Wait()
+		close(c.exited)
+	}()
+	return nil
 }
 
 func freeEndpoint() (string, error) {

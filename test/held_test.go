@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // held is what a process holds at a moment.
@@ -28,18 +29,12 @@ func (c *controller) held(ctx context.Context) (h held, err error) {
 	}
 	h.goroutines = metric(metrics, "go_goroutines")
 	h.heapMiB = metric(metrics, "go_memstats_heap_inuse_bytes") >> 20
-	process := fmt.Sprintf("/proc/%d/", c.cmd.Process.Pid)
-	status, err := os.ReadFile(process + "status")
+	status, err := c.status()
 	if err != nil {
 		return held{}, err
 	}
-	for line := range strings.Lines(string(status)) {
-		if fields := strings.Fields(line); len(fields) > 1 {
-			if number, _ := strconv.Atoi(fields[1]); fields[0] == "VmRSS:" {
-				h.residentMiB = number >> 10
-			}
-		}
-	}
+	h.residentMiB = status["VmRSS"] >> 10
+	process := fmt.Sprintf("/proc/%d/", c.cmd.Process.Pid)
 	descriptors, err := os.ReadDir(process + "fd")
 	if err != nil {
 		return held{}, err
@@ -47,6 +42,41 @@ func (c *controller) held(ctx context.Context) (h held, err error) {
 	h.descriptors = len(descriptors)
 	h.threads, err = cephThreads(process)
 	return h, err
+}
+
+// status is what the kernel says of the process in numbers, sizes in KiB.
+func (c *controller) status() (map[string]int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+	status := map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 1 {
+			if number, err := strconv.Atoi(fields[1]); err == nil {
+				status[strings.TrimSuffix(fields[0], ":")] = number
+			}
+		}
+	}
+	return status, err
+}
+
+// cpu is what the process and its children that have ended have used.
+func (c *controller) cpu() (used time.Duration, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	const (
+		tick     = time.Second / 100 // proc(5): as sysconf(_SC_CLK_TCK) says, on every Linux
+		userTime = 11                // utime, stime, cutime and cstime, after the name in parentheses
+	)
+	_, rest, _ := strings.Cut(string(text), ") ")
+	for _, field := range strings.Fields(rest)[userTime : userTime+4] {
+		ticks, err := strconv.Atoi(field)
+		if err != nil {
+			return 0, err
+		}
+		used += time.Duration(ticks) * tick
+	}
+	return used, nil
 }
 
 // cephThreads are those that have got a name: Ceph's libraries give one to each of

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,7 +17,8 @@ import (
 // recorder keeps every state in which the API server showed events, claims,
 // volumes and classes during the run, also of objects that are gone since.
 type recorder struct {
-	done chan struct{}
+	done   chan struct{}
+	paused atomic.Bool // objects are heard of, but not kept
 
 	mu     sync.Mutex
 	states bytes.Buffer
@@ -52,6 +54,9 @@ func startRecorder(client kubernetes.Interface) (*recorder, error) {
 }
 
 func (r *recorder) record(object any) {
+	if r.paused.Load() {
+		return
+	}
 	state, err := json.Marshal(object)
 	if err != nil {
 		panic(err) // an object of the API that is no JSON

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ var suite environment
 type environment struct {
 	cluster    *localcluster.Cluster
 	recovers   bool   // with the feature gate RecoverVolumeExpansionFailure
+	limits     string // of the kube-controller-manager
 	owned      bool   // the cluster was started for this run
 	dir        string // for this run's files; removed with the cluster
 	client     kubernetes.Interface
@@ -44,6 +46,13 @@ type environment struct {
 // controllerManagerQPS is far above the stock limits, which would be most of what
 // the tests wait for.
 const controllerManagerQPS = 200
+
+// limitsVariable says which limits the kube-controller-manager has: raised, or stock, for
+// benchmarks.
+const (
+	limitsVariable = "BENCH_LIMITS"
+	raisedLimits   = "raised"
+)
 
 func (e *environment) setUp(ctx context.Context) error {
 	if err := e.findCluster(ctx); err != nil {
@@ -82,7 +91,10 @@ func (e *environment) findCluster(ctx context.Context) error {
 	options := localcluster.DefaultOptions()
 	options.CephClusters = 2
 	options.FeatureGates = gates
-	options.ControllerManagerQPS = controllerManagerQPS
+	e.limits = cmp.Or(os.Getenv(limitsVariable), raisedLimits)
+	if e.limits == raisedLimits {
+		options.ControllerManagerQPS = controllerManagerQPS
+	}
 	options.Progress = os.Stderr
 	cluster, err := localcluster.Start(ctx, options)
 	if err != nil {
