@@ -1,9 +1,6 @@
 package cephclient
 
-import (
-	"context"
-	"encoding/json"
-)
+import "encoding/json"
 
 // OwnerKey is what the owner stands under: in an image's metadata, in a subvolume's
 // metadata, or, behind "user.", in an extended attribute of a directory.
@@ -17,11 +14,6 @@ type Owner struct {
 	Claim            string `json:"claim"`
 	ClaimUID         string `json:"claimUID"`
 	PersistentVolume string `json:"persistentVolume"`
-}
-
-// Marker writes the owner onto a volume that exists.
-type Marker interface {
-	Mark(ctx context.Context, volume Volume, owner Owner) error
 }
 
 // String is the text that is written, in JSON.

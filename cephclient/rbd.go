@@ -23,29 +23,37 @@ type ImageInfo struct {
 }
 
 // ImageStore is what the policy for RBD needs of librbd. Calls end by their
-// context's deadline.
+// context's deadline. Each opens the image once, which is most of what it costs, so
+// those that depend on what the image is like ask the policy while it is open.
 type ImageStore interface {
 	// Create makes an image, or returns ErrExists if the name is taken.
 	Create(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) error
 	// Image describes an image, or returns ErrNotFound.
 	Image(ctx context.Context, volume Volume) (ImageInfo, error)
-	// Grow resizes an image; librbd itself refuses to shrink it (ErrInvalid).
-	Grow(ctx context.Context, volume Volume, sizeBytes int64) error
-	// Remove moves the image to the pool's trash and has its removal scheduled;
-	// an image that is in the trash already is only scheduled, and remains of a
-	// creation that was cut short are discarded. Absent: nil.
-	Remove(ctx context.Context, volume Volume) error
+	// Grow makes an image as large as want says, if it is smaller, and returns the
+	// size that it has then; librbd itself refuses to shrink it (ErrInvalid). If want
+	// fails, so does Grow, and nothing is changed.
+	Grow(ctx context.Context, volume Volume, want func(ImageInfo) (sizeBytes int64, err error)) (sizeBytes int64, err error)
+	// Remove moves the image to the pool's trash, unless check fails, and has its
+	// removal scheduled; an image that is in the trash already is only scheduled, and
+	// remains of a creation that was cut short are discarded. Absent: nil.
+	Remove(ctx context.Context, volume Volume, check func(ImageInfo) error) error
 	// Discard removes what is left of an image whose creation was cut short:
 	// its name is taken, but it has no header, hence no data.
 	Discard(ctx context.Context, volume Volume) error
 }
 
+// ImageMarker writes the owner onto an image that exists, and returns its size.
+type ImageMarker interface {
+	Mark(ctx context.Context, volume Volume, owner Owner) (sizeBytes int64, err error)
+}
+
 // NewRBD returns the backend for RBD images.
-func NewRBD(images ImageStore, marker Marker) Backend { return rbdBackend{images, marker} }
+func NewRBD(images ImageStore, marker ImageMarker) Backend { return rbdBackend{images, marker} }
 
 type rbdBackend struct {
 	images ImageStore
-	marker Marker
+	marker ImageMarker
 }
 
 func (b rbdBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (Info, error) {
@@ -57,57 +65,55 @@ func (b rbdBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, 
 	if err != nil && !errors.Is(err, ErrExists) {
 		return Info{}, err
 	}
-	err = b.marker.Mark(ctx, volume, options.Owner)
-	if errors.Is(err, ErrNotFound) {
-		err = b.makeAnew(ctx, volume, sizeBytes, options)
-	}
-	if err != nil {
-		return Info{}, afterWrite(err)
-	}
-	info, err := b.Stat(ctx, volume)
-	return info, afterWrite(err)
+	sizeBytes, err = b.mark(ctx, volume, sizeBytes, options)
+	return Info{Volume: volume, SizeBytes: sizeBytes}, afterWrite(err)
 }
 
-// makeAnew replaces what a creation that was cut short has left.
-func (b rbdBackend) makeAnew(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) error {
+// mark replaces what a creation that was cut short has left.
+func (b rbdBackend) mark(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (int64, error) {
+	has, err := b.marker.Mark(ctx, volume, options.Owner)
+	if !errors.Is(err, ErrNotFound) {
+		return has, err
+	}
 	if err := b.images.Discard(ctx, volume); err != nil {
-		return err
+		return 0, err
 	}
 	if err := b.images.Create(ctx, volume, sizeBytes, options); err != nil {
-		return err
+		return 0, err
 	}
 	return b.marker.Mark(ctx, volume, options.Owner)
 }
 
 func (b rbdBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (Info, error) {
-	image, err := b.images.Image(ctx, volume)
+	has, err := b.images.Grow(ctx, volume, func(image ImageInfo) (int64, error) { return grownSize(volume, image, sizeBytes) })
 	if err != nil {
 		return Info{}, unseen(err)
 	}
-	sizeBytes, err = imageSize(volume, sizeBytes, image.ObjectSizeBytes)
+	return Info{Volume: volume, SizeBytes: has}, nil
+}
+
+// grownSize is the size that an image is to have.
+func grownSize(volume Volume, image ImageInfo, sizeBytes int64) (int64, error) {
+	sizeBytes, err := imageSize(volume, sizeBytes, image.ObjectSizeBytes)
 	if err != nil || image.SizeBytes >= sizeBytes {
-		return Info{Volume: volume, SizeBytes: image.SizeBytes}, err
+		return image.SizeBytes, err
 	}
 	if len(image.LostHolders) > 0 {
 		// Growing would take the lock away, with a late write of theirs still to come.
-		return Info{}, &Error{
+		return 0, &Error{
 			Cause: ErrInUse, Op: "grow " + volume.String(),
 			Detail: "locked by " + strings.Join(image.LostHolders, ", ") + ", which does not answer",
 			Remedy: "it grows when a pod uses the image again or, if that node was only cut off, when it is back; it is tried again by itself",
 		}
 	}
-	if err := b.images.Grow(ctx, volume, sizeBytes); err != nil {
-		return Info{}, err
-	}
-	info, err := b.Stat(ctx, volume)
-	return info, afterWrite(err)
+	return sizeBytes, nil
 }
 
 func (b rbdBackend) Delete(ctx context.Context, volume Volume) error {
-	image, err := b.images.Image(ctx, volume)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
+	return b.images.Remove(ctx, volume, func(image ImageInfo) error { return wantUnused(volume, image) })
+}
+
+func wantUnused(volume Volume, image ImageInfo) error {
 	if len(image.Watchers) > 0 {
 		return &Error{
 			Cause: ErrInUse, Op: "delete " + volume.String(),
@@ -122,7 +128,7 @@ func (b rbdBackend) Delete(ctx context.Context, volume Volume) error {
 			Remedy: "remove them (rbd snap purge); deletion is tried again by itself",
 		}
 	}
-	return b.images.Remove(ctx, volume)
+	return nil
 }
 
 func (b rbdBackend) Stat(ctx context.Context, volume Volume) (Info, error) {

@@ -15,7 +15,7 @@ import (
 type imageStore struct {
 	images   map[string]cephclient.ImageInfo
 	headless map[string]bool
-	statErr  error // once an image has been created
+	statErr  error // of an image that is there
 	markErr  error
 	calls    []string
 }
@@ -41,21 +41,37 @@ func (s *imageStore) Image(_ context.Context, v cephclient.Volume) (cephclient.I
 	return image, s.statErr
 }
 
-func (s *imageStore) Grow(_ context.Context, v cephclient.Volume, sizeBytes int64) error {
-	s.calls = append(s.calls, "grow")
-	s.images[v.Name] = cephclient.ImageInfo{SizeBytes: sizeBytes}
-	return nil
+func (s *imageStore) Grow(ctx context.Context, v cephclient.Volume, want func(cephclient.ImageInfo) (int64, error)) (int64, error) {
+	image, err := s.Image(ctx, v)
+	if err != nil {
+		return 0, err
+	}
+	wanted, err := want(image)
+	if err != nil {
+		return 0, err
+	}
+	if wanted > image.SizeBytes {
+		s.calls = append(s.calls, "grow")
+		s.images[v.Name] = cephclient.ImageInfo{SizeBytes: wanted}
+	}
+	return s.images[v.Name].SizeBytes, nil
 }
 
-func (s *imageStore) Mark(_ context.Context, v cephclient.Volume, owner cephclient.Owner) error {
-	if _, found := s.images[v.Name]; !found {
-		return cephclient.NewError(cephclient.ErrNotFound, "mark", "", true)
+func (s *imageStore) Mark(_ context.Context, v cephclient.Volume, owner cephclient.Owner) (int64, error) {
+	image, found := s.images[v.Name]
+	if !found {
+		return 0, cephclient.NewError(cephclient.ErrNotFound, "mark", "", true)
 	}
 	s.calls = append(s.calls, "mark for "+owner.Claim)
-	return s.markErr
+	return image.SizeBytes, s.markErr
 }
 
-func (s *imageStore) Remove(_ context.Context, v cephclient.Volume) error {
+func (s *imageStore) Remove(_ context.Context, v cephclient.Volume, check func(cephclient.ImageInfo) error) error {
+	if image, found := s.images[v.Name]; found {
+		if err := check(image); err != nil {
+			return err
+		}
+	}
 	s.calls = append(s.calls, "remove")
 	delete(s.images, v.Name)
 	return nil
@@ -111,7 +127,7 @@ func TestRBDEnsureFailsUntilTheImageSaysWhoseItIs(t *testing.T) {
 
 func TestRBDEnsureMayBeHalfDoneOnceCreated(t *testing.T) {
 	store := newImageStore()
-	store.statErr = cephclient.NewError(cephclient.ErrTimeout, "open", "", false)
+	store.markErr = cephclient.NewError(cephclient.ErrTimeout, "mark", "", false)
 	_, err := cephclient.NewRBD(store, store).Ensure(context.Background(), image, gib, cephclient.CreateOptions{})
 	if !errors.Is(err, cephclient.ErrTimeout) || !cephclient.MayBeHalfDone(err) {
 		t.Errorf("a timeout after the image was made counts as nothing done: %v", err)

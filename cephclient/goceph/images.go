@@ -35,19 +35,38 @@ func (i images) Create(ctx context.Context, volume cephclient.Volume, sizeBytes 
 	return err
 }
 
-// Mark is similar to: rbd image-meta set.
-func (i images) Mark(ctx context.Context, volume cephclient.Volume, owner cephclient.Owner) error {
+// Mark is similar to: rbd image-meta set; rbd info.
+func (i images) Mark(ctx context.Context, volume cephclient.Volume, owner cephclient.Owner) (sizeBytes int64, err error) {
 	op := change("mark", volume, osd)
-	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
-		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
-			image, err := rbd.OpenImage(ioctx, volume.Name, rbd.NoSnapshot)
-			if err != nil {
+	return call(ctx, i.session, op, func(conn *rados.Conn) (sizeBytes int64, err error) {
+		err = withImage(conn, op, volume, rbd.OpenImage, func(_ *rados.IOContext, image *rbd.Image) error {
+			if err := image.SetMetadata(cephclient.OwnerKey, owner.String()); err != nil {
 				return err
 			}
-			return errors.Join(image.SetMetadata(cephclient.OwnerKey, owner.String()), image.Close())
+			sizeBytes, err = sizeOf(image)
+			return err
 		})
+		return sizeBytes, err
 	})
-	return err
+}
+
+func sizeOf(image *rbd.Image) (sizeBytes int64, err error) {
+	size, err := image.GetSize()
+	return int64(size), err
+}
+
+// withImage opens an image, and closes it after f.
+func withImage(
+	conn *rados.Conn, op operation, volume cephclient.Volume,
+	open func(*rados.IOContext, string, string) (*rbd.Image, error), f func(*rados.IOContext, *rbd.Image) error,
+) error {
+	return withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
+		image, err := open(ioctx, volume.Name, rbd.NoSnapshot)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f(ioctx, image), image.Close())
+	})
 }
 
 type none struct{}
@@ -78,38 +97,34 @@ func imageOptions(options cephclient.CreateOptions) (*rbd.ImageOptions, error) {
 // Image is similar to: rbd info; rbd status; rbd snap ls.
 func (i images) Image(ctx context.Context, volume cephclient.Volume) (cephclient.ImageInfo, error) {
 	op := operation{name: "open " + volume.String(), asks: osd}
-	return call(ctx, i.session, op, func(conn *rados.Conn) (cephclient.ImageInfo, error) {
-		var info cephclient.ImageInfo
-		err := withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
-			image, err := rbd.OpenImageReadOnly(ioctx, volume.Name, rbd.NoSnapshot)
-			if err != nil {
-				return err
-			}
-			info, err = describe(ioctx, image)
-			return errors.Join(err, image.Close())
+	return call(ctx, i.session, op, func(conn *rados.Conn) (info cephclient.ImageInfo, err error) {
+		err = withImage(conn, op, volume, rbd.OpenImageReadOnly, func(ioctx *rados.IOContext, image *rbd.Image) error {
+			info, _, err = describe(ioctx, image)
+			return err
 		})
 		return info, err
 	})
 }
 
-func describe(ioctx *rados.IOContext, image *rbd.Image) (cephclient.ImageInfo, error) {
+// describe also returns the clients that are lost.
+func describe(ioctx *rados.IOContext, image *rbd.Image) (info cephclient.ImageInfo, lost []rbd.Locker, err error) {
 	stat, err := image.Stat()
 	if err != nil {
-		return cephclient.ImageInfo{}, err
+		return info, nil, err
 	}
 	watchers, err := image.ListWatchers()
 	if err != nil {
-		return cephclient.ImageInfo{}, err
+		return info, nil, err
 	}
 	snapshots, err := image.GetSnapshotNames()
 	if err != nil {
-		return cephclient.ImageInfo{}, err
+		return info, nil, err
 	}
-	lost, err := lostHolders(ioctx, image)
+	lost, err = lostHolders(ioctx, image)
 	if err != nil {
-		return cephclient.ImageInfo{}, err
+		return info, nil, err
 	}
-	info := cephclient.ImageInfo{SizeBytes: int64(stat.Size), ObjectSizeBytes: int64(stat.Obj_size)}
+	info = cephclient.ImageInfo{SizeBytes: int64(stat.Size), ObjectSizeBytes: int64(stat.Obj_size)}
 	for _, holder := range lost {
 		info.LostHolders = append(info.LostHolders, holder.Client+" at "+holder.Addr)
 	}
@@ -119,24 +134,36 @@ func describe(ioctx *rados.IOContext, image *rbd.Image) (cephclient.ImageInfo, e
 	for _, snapshot := range snapshots {
 		info.Snapshots = append(info.Snapshots, snapshot.Name)
 	}
-	return info, nil
+	return info, lost, nil
 }
 
-// Grow is similar to: rbd resize --size …, without --allow-shrink.
-func (i images) Grow(ctx context.Context, volume cephclient.Volume, sizeBytes int64) error {
+// Grow is similar to: rbd resize --size …, without --allow-shrink; rbd info.
+func (i images) Grow(
+	ctx context.Context, volume cephclient.Volume, want func(cephclient.ImageInfo) (sizeBytes int64, err error),
+) (sizeBytes int64, err error) {
 	op := change("grow", volume, osd)
-	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
-		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
-			image, err := rbd.OpenImage(ioctx, volume.Name, rbd.NoSnapshot)
+	return call(ctx, i.session, op, func(conn *rados.Conn) (sizeBytes int64, err error) {
+		err = withImage(conn, op, volume, rbd.OpenImage, func(ioctx *rados.IOContext, image *rbd.Image) error {
+			info, _, err := describe(ioctx, image)
 			if err != nil {
 				return err
 			}
-			// Resize would shrink where a larger size came first; Resize2 can be told not to.
-			progress := func(_, _ uint64, _ any) int { return 0 }
-			return errors.Join(image.Resize2(uint64(sizeBytes), false, progress, nil), image.Close())
+			wanted, err := want(info)
+			if err != nil {
+				return err
+			}
+			if wanted > info.SizeBytes {
+				// Resize would shrink where a larger size came first; Resize2 can be told not to.
+				progress := func(_, _ uint64, _ any) int { return 0 }
+				if err := image.Resize2(uint64(wanted), false, progress, nil); err != nil {
+					return err
+				}
+			}
+			sizeBytes, err = sizeOf(image)
+			return err
 		})
+		return sizeBytes, err
 	})
-	return err
 }
 
 // Discard is similar to: rbd rm, on what is left of an image.

@@ -48,19 +48,11 @@ func lostHolders(ioctx *rados.IOContext, image *rbd.Image) ([]rbd.Locker, error)
 	}), nil
 }
 
-// releaseLost takes the exclusive lock from clients that are lost, so that librbd
+// release takes the exclusive lock of an image from clients that are lost, so that librbd
 // need not do it, which would blocklist them: a node has one client for all of its
 // images, and when it is back all of them would be read-only (seen with krbd 6.1).
 // This is for images that are deleted, to which late writes do no harm.
-func releaseLost(ioctx *rados.IOContext, image *rbd.Image) error {
-	lost, err := lostHolders(ioctx, image)
-	if err != nil || len(lost) == 0 {
-		return err
-	}
-	id, err := image.GetId()
-	if err != nil {
-		return err
-	}
+func release(ioctx *rados.IOContext, id string, lost []rbd.Locker) error {
 	for _, holder := range lost {
 		if _, err := ioctx.BreakLock(headerPrefix+id, exclusiveLockName, holder.Client, holder.Cookie); err != nil {
 			return err

@@ -14,8 +14,8 @@ import (
 // Remove is similar to: rbd trash mv; ceph rbd task add trash remove. Removing
 // the objects of a large image takes long, also of an empty one (31 s for 1 TiB
 // without object map), so that is left to the mgr.
-func (i images) Remove(ctx context.Context, volume cephclient.Volume) error {
-	ids, err := i.moveToTrash(ctx, volume)
+func (i images) Remove(ctx context.Context, volume cephclient.Volume, check func(cephclient.ImageInfo) error) error {
+	ids, err := i.moveToTrash(ctx, volume, check)
 	if err != nil {
 		return err
 	}
@@ -29,11 +29,11 @@ func (i images) Remove(ctx context.Context, volume cephclient.Volume) error {
 
 // moveToTrash returns the trash entries of the image: the new one, or those that
 // an earlier attempt left. What is left of an image without header is removed.
-func (i images) moveToTrash(ctx context.Context, volume cephclient.Volume) ([]string, error) {
+func (i images) moveToTrash(ctx context.Context, volume cephclient.Volume, check func(cephclient.ImageInfo) error) ([]string, error) {
 	op := change("delete", volume, osd)
 	return call(ctx, i.session, op, func(conn *rados.Conn) (ids []string, err error) {
 		err = withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
-			id, err := trash(ioctx, volume.Name)
+			id, err := trash(ioctx, volume.Name, check)
 			if err == nil {
 				ids = []string{id}
 				return nil
@@ -66,16 +66,31 @@ func wantAbsent(ioctx *rados.IOContext, op operation, name string) error {
 	}
 }
 
-func trash(ioctx *rados.IOContext, name string) (id string, err error) {
+func trash(ioctx *rados.IOContext, name string, check func(cephclient.ImageInfo) error) (id string, err error) {
 	image, err := rbd.OpenImageReadOnly(ioctx, name, rbd.NoSnapshot)
 	if err != nil {
 		return "", err
 	}
-	id, err = image.GetId()
-	if err := errors.Join(err, releaseLost(ioctx, image), image.Close()); err != nil {
+	id, err = releaseUnused(ioctx, image, check)
+	if err := errors.Join(err, image.Close()); err != nil {
 		return "", err
 	}
 	return id, rbd.GetImage(ioctx, name).Trash(0)
+}
+
+// releaseUnused frees an image that may go of locks, and returns its ID.
+func releaseUnused(ioctx *rados.IOContext, image *rbd.Image, check func(cephclient.ImageInfo) error) (id string, err error) {
+	info, lost, err := describe(ioctx, image)
+	if err != nil {
+		return "", err
+	}
+	if err := check(info); err != nil {
+		return "", err
+	}
+	if id, err = image.GetId(); err != nil {
+		return "", err
+	}
+	return id, release(ioctx, id, lost)
 }
 
 func inTrash(ioctx *rados.IOContext, name string) (ids []string, err error) {
