@@ -109,6 +109,7 @@ func measureBare(b *testing.B, floor string, kind benchKind, claims, alone int) 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, floor, "bare", "--kind="+kind.name, "--file-system="+ceph.FileSystem,
 		"--monitors="+ceph.Monitors, "--id="+kind.admin,
+		fmt.Sprintf("--size-mib=%d", number(b, benchSizeVariable, defaultBenchSizeMiB)),
 		fmt.Sprintf("--volumes=%d", claims), fmt.Sprintf("--alone=%d", alone), fmt.Sprintf("--calls=%d", bareCalls))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(key), &stdout, &stderr

@@ -69,13 +69,19 @@ func isBoundClaim(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolum
 
 // isGrownClaim is for claims that were made with 64Mi and ask for 128Mi.
 func isGrownClaim(claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
-	if pv.Spec.Capacity.Storage().Value() != 128<<20 {
-		return false
+	return isGrownTo(128<<20)(claim, pv)
+}
+
+func isGrownTo(wantBytes int64) goal {
+	return func(claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) bool {
+		if pv.Spec.Capacity.Storage().Value() != wantBytes {
+			return false
+		}
+		if pv.Spec.RBD != nil {
+			return hasCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
+		}
+		return claim.Status.Capacity.Storage().Value() == wantBytes && len(claim.Status.Conditions) == 0
 	}
-	if pv.Spec.RBD != nil {
-		return hasCondition(claim, corev1.PersistentVolumeClaimFileSystemResizePending)
-	}
-	return claim.Status.Capacity.Storage().Value() == 128<<20 && len(claim.Status.Conditions) == 0
 }
 
 // deleteClaims deletes all claims of the test, and waits until their volumes are gone.

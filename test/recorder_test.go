@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
-	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,8 +16,7 @@ import (
 // recorder keeps every state in which the API server showed events, claims,
 // volumes and classes during the run, also of objects that are gone since.
 type recorder struct {
-	done   chan struct{}
-	paused atomic.Bool // objects are heard of, but not kept
+	done chan struct{}
 
 	mu     sync.Mutex
 	states bytes.Buffer
@@ -28,7 +26,13 @@ type recorder struct {
 }
 
 func startRecorder(client kubernetes.Interface) (*recorder, error) {
-	r := &recorder{done: make(chan struct{}), names: map[string]bool{}, sizes: map[string]int64{}, shrank: map[string]bool{}}
+	r := &recorder{names: map[string]bool{}, sizes: map[string]int64{}, shrank: map[string]bool{}}
+	return r, r.listen(client)
+}
+
+// listen goes on until stop.
+func (r *recorder) listen(client kubernetes.Interface) error {
+	r.done = make(chan struct{})
 	factory := informers.NewSharedInformerFactory(client, 0)
 	handler := cache.ResourceEventHandlerFuncs{
 		AddFunc:    r.record,
@@ -41,22 +45,19 @@ func startRecorder(client kubernetes.Interface) (*recorder, error) {
 		factory.Storage().V1().StorageClasses().Informer(),
 	} {
 		if _, err := informer.AddEventHandler(handler); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	factory.Start(r.done)
 	for kind, synced := range factory.WaitForCacheSync(r.done) {
 		if !synced {
-			return nil, errors.New("the recorder does not see " + kind.String())
+			return errors.New("the recorder does not see " + kind.String())
 		}
 	}
-	return r, nil
+	return nil
 }
 
 func (r *recorder) record(object any) {
-	if r.paused.Load() {
-		return
-	}
 	state, err := json.Marshal(object)
 	if err != nil {
 		panic(err) // an object of the API that is no JSON

@@ -18,6 +18,7 @@ type round struct {
 	*scene
 	ceph     *cephCluster
 	class    string
+	sizeMiB  int
 	client   kubernetes.Interface
 	course   *course
 	deleted  time.Time // when the first claim was
@@ -39,7 +40,7 @@ func patienceFor(claims int) time.Duration { return patience + time.Duration(cla
 // open.
 func newRound(b *testing.B, kind benchKind, start func(*scene)) *round {
 	b.Helper()
-	r := &round{scene: newScene(b), ceph: suite.ceph[0]}
+	r := &round{scene: newScene(b), ceph: suite.ceph[0], sizeMiB: number(b, benchSizeVariable, defaultBenchSizeMiB)}
 	start(r.scene)
 	r.class = kind.class(r.scene, r.ceph)
 	r.client = newBenchClient(b)
@@ -58,8 +59,8 @@ func (r *round) live(claims, alone int) {
 	of := r.client.CoreV1().PersistentVolumeClaims(r.namespace)
 	ctx := r.t.Context()
 	r.atOnce("create", claims, isBoundClaim, r.create)
-	r.atOnce("grow", claims, isGrownClaim, func(name string) error {
-		patch := []byte(`{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}`)
+	r.atOnce("grow", claims, isGrownTo(int64(2*r.sizeMiB)<<20), func(name string) error {
+		patch := fmt.Appendf(nil, `{"spec":{"resources":{"requests":{"storage":"%dMi"}}}}`, 2*r.sizeMiB)
 		_, err := of.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 		return err
 	})
@@ -68,7 +69,7 @@ func (r *round) live(claims, alone int) {
 }
 
 func (r *round) create(name string) error {
-	claim := r.newClaim(r.class, "1Gi", named(name))
+	claim := r.newClaim(r.class, fmt.Sprintf("%dMi", r.sizeMiB), named(name))
 	_, err := r.client.CoreV1().PersistentVolumeClaims(r.namespace).Create(r.t.Context(), claim, metav1.CreateOptions{})
 	return err
 }

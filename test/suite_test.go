@@ -80,6 +80,7 @@ const gatesVariable = "E2E_FEATURE_GATES"
 func (e *environment) findCluster(ctx context.Context) error {
 	gates := os.Getenv(gatesVariable)
 	e.recovers = strings.Contains(gates, "RecoverVolumeExpansionFailure=true")
+	e.limits = cmp.Or(os.Getenv(limitsVariable), raisedLimits)
 	if dir := os.Getenv("LOCALCLUSTER_DIR"); dir != "" {
 		description, err := localcluster.Load(dir)
 		if err != nil {
@@ -91,7 +92,6 @@ func (e *environment) findCluster(ctx context.Context) error {
 	options := localcluster.DefaultOptions()
 	options.CephClusters = 2
 	options.FeatureGates = gates
-	e.limits = cmp.Or(os.Getenv(limitsVariable), raisedLimits)
 	if e.limits == raisedLimits {
 		options.ControllerManagerQPS = controllerManagerQPS
 	}

@@ -10,12 +10,6 @@ import (
 	"time"
 )
 
-// Sizes of the benchmarks' volumes.
-const (
-	sizeBytes  = 1 << 30
-	grownBytes = 2 << 30
-)
-
 // result is what one step of all volumes took.
 type result struct {
 	Step       string    `json:"step"`
@@ -24,7 +18,7 @@ type result struct {
 	Times      []float64 `json:"times"` // seconds that each volume took
 }
 
-// measureBare makes, grows and deletes volumes and prints the results as JSON.
+// measureBare makes volumes, grows them to twice their size, deletes them, and prints the results as JSON.
 func measureBare(ctx context.Context, o options) error {
 	calls, end, err := connectBare(o)
 	if err != nil {
@@ -33,11 +27,12 @@ func measureBare(ctx context.Context, o options) error {
 	defer end()
 	m := meter{ctx: ctx, calls: o.calls}
 	alone, all := names("alone", o.alone), names("all", o.volumes)
+	sizeBytes := int64(o.sizeMiB) << 20
 	create := func(name string) error { return calls.create(ctx, name, sizeBytes) }
 	m.oneByOne("alone", alone, create)
 	m.atOnce("", alone, calls.destroy)
 	m.atOnce("create", all, create)
-	m.atOnce("grow", all, func(name string) error { return calls.grow(ctx, name, grownBytes) })
+	m.atOnce("grow", all, func(name string) error { return calls.grow(ctx, name, 2*sizeBytes) })
 	if o.kind == rbdImage {
 		// The shortest way to have the space back. What the controller does instead is
 		// measured on the same images, made anew.

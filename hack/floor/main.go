@@ -58,6 +58,7 @@ type options struct {
 	monitors string // bare; the key is read from standard input
 	id       string
 	volumes  int
+	sizeMiB  int
 	alone    int
 	calls    int
 }
@@ -72,6 +73,7 @@ func parseOptions(name string, args []string) (o options, err error) {
 	flags.StringVar(&o.monitors, "monitors", "", "host:port of each monitor, separated by commas")
 	flags.StringVar(&o.id, "id", "", "cephx identity; its key is read from standard input")
 	flags.IntVar(&o.volumes, "volumes", 1, "to make, grow and delete")
+	flags.IntVar(&o.sizeMiB, "size-mib", 64, "of a volume; it grows to twice as much")
 	flags.IntVar(&o.alone, "alone", 1, "to make one after the other before")
 	flags.IntVar(&o.calls, "calls", 1, "volumes that are worked on at a time")
 	klog.InitFlags(flags)
