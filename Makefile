@@ -62,10 +62,15 @@ chaos: build localcluster bin/ceph-provisioner-killpoints ## kill the controller
 node-check: build ## a real kubelet on a real kernel mounts and grows the volumes (5 minutes, 2 GB)
 	hack/node/check.sh
 
-# Each benchmark of claims is one run, whose rounds are in it.
-bench_claims = $(e2e_env) $(go) test -run=none -benchtime=1x -timeout=3h -v $(e2e_package)
-bench: build localcluster ## measure: claims beside what Kubernetes and Ceph alone allow; from a claim's edit to a larger quota in a mount; claims beside a cluster that hangs
-	BENCH_RESULTS=$(BENCH_RESULTS) $(bench_claims) -bench='^BenchmarkClaims$$'
+# The rounds of a benchmark of claims are in one run of it.
+bench_claims = BENCH_RESULTS=$(BENCH_RESULTS) $(e2e_env) $(go) test -run=none -benchtime=1x -timeout=4h $(e2e_package) -bench
+bench: build localcluster ## measure: claims beside what Kubernetes and Ceph alone allow (BENCH_CLAIMS, BENCH_ROUNDS); growth in a mount; claims beside a cluster that hangs
+	@hack/install-deps.sh gnuplot-nox
+	rm -f $(BENCH_RESULTS)/claims.csv
+	$(bench_claims) '^BenchmarkClaims$$'
+	BENCH_LIMITS=stock BENCH_CLAIMS=100 $(bench_claims) '^BenchmarkClaims$$/^rbd$$/./^(ours|none)$$'
+	$(go) run ./hack/bench $(BENCH_RESULTS)
+	gnuplot -c hack/bench/rates.gnuplot $(BENCH_RESULTS)
 	$(e2e_env) $(go) test -run=none -bench='Growth|Isolation' -benchtime=10x -timeout=45m $(e2e_package)
 
 # Where the figures of make bench are left.

@@ -2,7 +2,7 @@
 # Installs the Debian packages that building and testing need: real Ceph, etcd and
 # the C libraries of go-ceph. Silent and at once when nothing is missing.
 #
-# Usage: install-deps.sh [PACKAGE…]   further packages
+# Usage: install-deps.sh [PACKAGE…]   further packages, as for make bench
 set -euo pipefail
 
 packages=(

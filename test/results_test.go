@@ -66,9 +66,9 @@ func (r *results) add(m measurement) {
 		line[11] = strconv.Itoa(m.peakMiB)
 	}
 	_ = r.to.Write(line) // the writer keeps the error for close
+	r.to.Flush()         // so that a run which is ended leaves what it has
 }
 
 func (r *results) close() error {
-	r.to.Flush()
 	return errors.Join(r.to.Error(), r.file.Close())
 }

@@ -33,6 +33,7 @@ var rooms = map[string]struct {
 	"audit":                {uses: []string{"cephclient", "pvspec"}, k8s: true},
 	"cmd/ceph-provisioner": {uses: []string{"audit", "cephaccess", "cephclient", "cephclient/goceph", "journal", "killpoint", "pvspec", "provisioner", "resizer", "seats", "stalled"}, k8s: true},
 
+	"hack/bench":                         {},
 	"hack/floor":                         {uses: []string{"cephclient", "resizer", "stalled"}, k8s: true, goceph: true},
 	"hack/localcluster":                  {},
 	"hack/localcluster/cmd/localcluster": {uses: []string{"hack/localcluster"}},
