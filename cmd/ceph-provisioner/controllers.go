@@ -189,7 +189,7 @@ func newPool(o options, tenure *tenure) *goceph.Pool {
 
 func newAccess(client kubernetes.Interface, ceph *goceph.Pool) *cephaccess.Access {
 	return &cephaccess.Access{
-		Secrets:   objects{client},
+		Secrets:   cephaccess.NewRecent(objects{client}, cephaccess.RecentFor),
 		Classes:   objects{client},
 		Resolver:  net.DefaultResolver,
 		Connector: ceph,
