@@ -15,6 +15,7 @@ const (
 	benchRoundsVariable  = "BENCH_ROUNDS"   // of which the median counts
 	benchAloneVariable   = "BENCH_ALONE"    // claims one after the other
 	benchForksVariable   = "BENCH_FORKS"    // claims at once, where each step is a command
+	benchFlagsVariable   = "BENCH_FLAGS"    // of the controller, besides the usual ones
 	benchResultsVariable = "BENCH_RESULTS"  // directory
 	benchSizeVariable    = "BENCH_SIZE_MIB" // of the volumes, which grow to twice as much
 	defaultBenchClaims   = 500

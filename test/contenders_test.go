@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +41,8 @@ func contendersFor(b *testing.B, kind benchKind) []contender {
 	claims, alone := number(b, benchClaimsVariable, defaultBenchClaims), number(b, benchAloneVariable, defaultBenchAlone)
 	all := []contender{
 		{"ours", func(b *testing.B, kind benchKind) []measurement {
-			r := newRound(b, kind, func(s *scene) { s.serveAlone(ourBenchFlags...) })
+			flags := append(slices.Clone(ourBenchFlags), strings.Fields(os.Getenv(benchFlagsVariable))...)
+			r := newRound(b, kind, func(s *scene) { s.serveAlone(flags...) })
 			r.live(claims, alone)
 			if kind.name == "rbd" {
 				r.awaitReclaimed()
