@@ -52,20 +52,7 @@ func (k keys) find(ctx context.Context, ref pvspec.SecretRef, owner cephclient.O
 // put writes a key into a volume's secret.
 func (k keys) put(ctx context.Context, ref pvspec.SecretRef, owner cephclient.Owner, key cephclient.Secret) error {
 	entries := map[string][]byte{keyEntry: []byte(key.Reveal())}
-	present, err := k.find(ctx, ref, owner)
-	switch {
-	case err != nil:
-		return err
-	case present != nil && len(present.Data) == 1 && string(present.Data[keyEntry]) == key.Reveal():
-		return nil
-	case present != nil:
-		present.Data = entries
-		if err := k.secrets.UpdateSecret(ctx, present); err != nil {
-			return explain("update", ref, err)
-		}
-		return nil
-	}
-	secret := &corev1.Secret{
+	err := k.secrets.CreateSecret(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:   ref.Namespace,
 			Name:        ref.Name,
@@ -74,9 +61,25 @@ func (k keys) put(ctx context.Context, ref pvspec.SecretRef, owner cephclient.Ow
 		},
 		Type: corev1.SecretTypeOpaque,
 		Data: entries,
-	}
-	if err := k.secrets.CreateSecret(ctx, secret); err != nil {
+	})
+	switch {
+	case err == nil:
+		return nil
+	case !apierrors.IsAlreadyExists(err):
 		return explain("create", ref, err)
+	}
+	present, findErr := k.find(ctx, ref, owner)
+	switch {
+	case findErr != nil:
+		return findErr
+	case present == nil: // it has gone again
+		return explain("create", ref, err)
+	case len(present.Data) == 1 && string(present.Data[keyEntry]) == key.Reveal():
+		return nil
+	}
+	present.Data = entries
+	if err := k.secrets.UpdateSecret(ctx, present); err != nil {
+		return explain("update", ref, err)
 	}
 	return nil
 }
