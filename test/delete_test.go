@@ -80,14 +80,14 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-// A large image takes long to remove, also an empty one, whose 262,144 objects
+// A large image takes long to remove, also an empty one, whose 32,768 objects
 // nobody knows to be absent. The mgr does that, so no worker and no volume waits
 // for it. Its queue would keep other tests waiting: hence the other cluster.
 func TestDeleteLargeImage(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[1]
 	s := newScene(t)
-	claim, pv := s.made(s.rbdClass(ceph), "1Ti")
+	claim, pv := s.made(s.rbdClass(ceph), "128Gi")
 	id := ceph.image(t, imageSpec(claim)).ID
 	s.deleteClaim(claim)
 	s.gone(pv.Name)

@@ -12,6 +12,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
@@ -60,6 +61,8 @@ func newKubernetesConfig(o options) (*rest.Config, error) {
 	config.Burst = o.kubeAPIBurst
 	config.WarningHandler = rest.NoWarnings{} // each PersistentVolume would log that in-tree volumes are deprecated
 	config.UserAgent = "ceph-provisioner/" + version
+	config.ContentType = runtime.ContentTypeProtobuf // what watches send takes half the time to read
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	return config, nil
 }
 
