@@ -23,7 +23,7 @@ type Seats struct {
 
 // waitersPerSeat is how many volumes of one cluster may wait for each of its seats
 // before volumes of other clusters have to wait as well.
-const waitersPerSeat = 15
+const waitersPerSeat = 7
 
 // Workers is how many a loop needs whose work waits for seats.
 func (s *Seats) Workers() int { return s.number * (1 + waitersPerSeat) }

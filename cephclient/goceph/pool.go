@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// DefaultCallsPerService is more than librbd and the mgr gain from.
-	DefaultCallsPerService = 32
 	// callsOfManager keeps the mgr's module volumes busy, which works on one request at
 	// a time: of 300 removals, 16 at once, most were not answered within 30 s.
 	callsOfManager = 2

@@ -181,7 +181,7 @@ func resumePurges(ctx context.Context, o options, p *provisioner.Provisioner, cl
 func newPool(o options, tenure *tenure) *goceph.Pool {
 	return goceph.NewPool(goceph.Options{
 		Timeout:         o.timeout / 2, // so that Ceph's own answer comes before the attempt is over
-		CallsPerService: goceph.DefaultCallsPerService,
+		CallsPerService: o.cephCalls,
 		MayChange:       tenure.check,
 		Unpurged:        func(err error) { klog.Background().Error(err, "Deleted directories stay in CephFS") },
 	})

@@ -28,6 +28,7 @@ type options struct {
 	rbdProvisioners    nameList
 	cephfsProvisioners nameList
 	workerThreads      int
+	cephCalls          int
 	timeout            time.Duration
 	retryStart         time.Duration
 	retryMax           time.Duration
@@ -53,9 +54,10 @@ type leaderOptions struct {
 const (
 	defaultRBDProvisioner    = "ceph.example/rbd"
 	defaultCephFSProvisioner = "ceph.example/cephfs"
-	defaultQPS               = 50
-	defaultBurst             = 100
-	defaultWorkers           = 16
+	defaultQPS               = 200
+	defaultBurst             = 400
+	defaultWorkers           = 32
+	defaultCephCalls         = 32 // more than librbd gains from
 	defaultTimeout           = time.Minute
 	defaultRetryStart        = time.Second
 	defaultRetryMax          = 5 * time.Minute
@@ -98,6 +100,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.Var(&o.rbdProvisioners, "rbd-provisioner-name", "provisioner of RBD classes; after a comma further names that are served too")
 	flags.Var(&o.cephfsProvisioners, "cephfs-provisioner-name", "provisioner of CephFS classes; after a comma further names that are served too")
 	flags.IntVar(&o.workerThreads, "worker-threads", defaultWorkers, "creations, deletions and growths of each kind that are worked on at a time on each Ceph cluster")
+	flags.IntVar(&o.cephCalls, "ceph-calls", defaultCephCalls, "calls at a time to the monitors, the OSDs and each MDS of a Ceph cluster; its mgr, which works on one at a time, gets two at most")
 	flags.DurationVar(&o.timeout, "timeout", defaultTimeout, "for one attempt at one volume")
 	flags.DurationVar(&o.retryStart, "retry-interval-start", defaultRetryStart, "pause after a first failure; doubled after each")
 	flags.DurationVar(&o.retryMax, "retry-interval-max", defaultRetryMax, "longest pause after a failure")
@@ -117,6 +120,7 @@ func (o *options) validate() error {
 	positive("kube-api-qps", o.kubeAPIQPS > 0)
 	positive("kube-api-burst", o.kubeAPIBurst > 0)
 	positive("worker-threads", o.workerThreads > 0)
+	positive("ceph-calls", o.cephCalls > 0)
 	positive("timeout", o.timeout > 0)
 	positive("retry-interval-start", o.retryStart > 0)
 	if o.auditInterval < 0 {

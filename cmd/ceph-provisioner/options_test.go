@@ -19,6 +19,7 @@ func TestParseOptions(t *testing.T) {
 func TestParseOptionsRefuses(t *testing.T) {
 	for args, says := range map[string]string{
 		"--worker-threads=0":   "--worker-threads",
+		"--ceph-calls=0":       "--ceph-calls",
 		"--kube-api-qps=-1":    "--kube-api-qps",
 		"--timeout=0s":         "--timeout",
 		"--audit-interval=-1s": "--audit-interval",
