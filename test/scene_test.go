@@ -117,6 +117,7 @@ func (s *scene) deleteSecret(name string) {
 	if err := suite.client.CoreV1().Secrets(s.namespace).Delete(s.t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
+	time.Sleep(time.Second) // for which the controller may share what it has read (docs/architecture.md)
 }
 
 // eventually repeats check until it succeeds, and ends the test, telling all
