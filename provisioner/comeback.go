@@ -75,6 +75,18 @@ type repeater struct {
 	forget  func(metav1.Object) // is told of what is deleted
 }
 
+// GetStore implements [cache.SharedInformer].
+func (r *repeater) GetStore() cache.Store { return watched{r.SharedIndexInformer.GetStore()} }
+
+// watched is a store to which only its informer adds. The library, too, adds the
+// PersistentVolumes that it has made, when the watch may have told more of them already:
+// of one that was Released it would forget that, and delete it at the next resync, a
+// quarter of an hour later.
+type watched struct{ cache.Store }
+
+// Add implements [cache.Store].
+func (watched) Add(any) error { return nil }
+
 // AddIndexers implements [cache.SharedIndexInformer]. Each of the library's loops adds the
 // same index, which an informer takes once.
 func (r *repeater) AddIndexers(indexers cache.Indexers) error {
