@@ -96,7 +96,7 @@ func TestNotesAreErased(t *testing.T) {
 		then    func(process)
 	}{
 		"when the PersistentVolume is stored": {&fake.Backend{}, func(p process) {
-			p.unfinished.Stored(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1-2-3", ResourceVersion: "1"}})
+			p.unfinished.Stored(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1-2-3"}})
 		}},
 		"when nothing was made": {refused, func(process) {}},
 	} {
@@ -253,7 +253,7 @@ func TestNotesStayWhileATryIsUnderWay(t *testing.T) {
 	backend := &fake.Backend{Fault: func(string, cephclient.Volume) error {
 		if !looked {
 			looked = true
-			p.unfinished.Stored(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1-2-3", ResourceVersion: "1"}})
+			p.unfinished.Stored(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1-2-3"}})
 			p.finisher.Pass(t.Context())
 		}
 		return nil
@@ -280,20 +280,6 @@ func TestNotesOfEarlierProcessesStay(t *testing.T) {
 		_, _, _ = newProcess(journal, cluster(), backend).Provision(t.Context(), ownOptions())
 		wrote = false
 	}
-	_ = journal.Flush(t.Context())
-	if len(journal.stored) != 1 {
-		t.Errorf("notes %v, want one", journal.stored)
-	}
-}
-
-// The informer's cache also has what the library could not store yet.
-func TestNotesStayUntilTheAPIServerHasTheVolume(t *testing.T) {
-	journal := &notes{stored: map[string]string{}}
-	p := newProcess(journal, cluster(), &fake.Backend{})
-	if _, _, err := p.Provision(t.Context(), ownOptions()); err != nil {
-		t.Fatal(err)
-	}
-	p.unfinished.Stored(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1-2-3"}})
 	_ = journal.Flush(t.Context())
 	if len(journal.stored) != 1 {
 		t.Errorf("notes %v, want one", journal.stored)

@@ -117,13 +117,8 @@ func (u *Unfinished) forget(volume string) {
 	}
 }
 
-// Stored is told of PersistentVolumes. The library puts those that the API server does not
-// have yet into the informer's cache, too.
-func (u *Unfinished) Stored(pv *corev1.PersistentVolume) {
-	if pv.ResourceVersion != "" {
-		u.forget(pv.Name)
-	}
-}
+// Stored is told of PersistentVolumes that the API server has.
+func (u *Unfinished) Stored(pv *corev1.PersistentVolume) { u.forget(pv.Name) }
 
 // recall adds what earlier processes have begun, once.
 func (u *Unfinished) recall(ctx context.Context) error {

@@ -119,8 +119,8 @@ func withoutManagedFields(object any) (any, error) {
 	return object, nil
 }
 
-// tellStored tells of all events: the library puts what it has made into the informer's
-// cache, whereupon the first event is often an update.
+// tellStored tells of all events: a note that outlives its volume's first is erased at the
+// next.
 func tellStored(volumes cache.SharedIndexInformer, stored func(*corev1.PersistentVolume)) error {
 	tell := func(object any) {
 		if last, ok := object.(cache.DeletedFinalStateUnknown); ok {
