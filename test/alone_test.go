@@ -17,19 +17,18 @@ func (s *scene) nameProvisioners() {
 // restart starts the test's own controller once more, after it was killed or stopped.
 func (s *scene) restart(args ...string) {
 	s.t.Helper()
-	s.start(suite.binary, nil, args...)
+	if err := s.start(suite.binary, nil, args...); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
-// start runs a build of the controller as the test's own.
-func (s *scene) start(binary string, env []string, args ...string) {
+// start runs a build of the controller as the test's own, until it is ready.
+func (s *scene) start(binary string, env []string, args ...string) (err error) {
 	s.t.Helper()
-	controller, err := suite.start(s.t.Context(), binary, env, append([]string{
+	s.controller, err = suite.start(s.t.Context(), binary, env, append([]string{
 		"--leader-election=false",
 		"--rbd-provisioner-name=" + s.rbd,
 		"--cephfs-provisioner-name=" + s.cephfs,
 	}, args...)...)
-	s.controller = controller
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	return err
 }

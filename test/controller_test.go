@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -194,7 +195,10 @@ func (c *controller) kill() {
 	_ = c.cmd.Process.Kill() // nothing is lost if it has ended by itself: stop reports that
 }
 
-// logTail leaves out the HTTP traffic, which is almost all of a log at --v=10.
+// httpTraffic is the HTTP of a log at --v=10, which is almost all of it.
+var httpTraffic = regexp.MustCompile(`round_trippers\.go|request\.go|^[0-9a-f]{8}( |$)`)
+
+// logTail leaves out the traffic.
 func (c *controller) logTail() string {
 	if c == nil {
 		return ""
@@ -206,7 +210,7 @@ func (c *controller) logTail() string {
 	const kept = 60
 	var lines []string
 	for line := range strings.Lines(string(content)) {
-		if !strings.Contains(line, "round_trippers.go") && !strings.Contains(line, "request.go") {
+		if !httpTraffic.MatchString(line) {
 			lines = append(lines, line)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -18,34 +19,61 @@ import (
 // killpointsVariable names the build that ends after the write that its environment names.
 const killpointsVariable = "KILLPOINTS_BIN"
 
-// A volume of each kind is made, grown and deleted by a controller that ends after its
-// first write to Ceph or Kubernetes, then by one that ends after its second, and so on
-// until one has come to the end. Each time the next controller carries on, or, as long as
-// the claim is not Bound, finds it deleted. Nothing may be left, whatever it is called:
-// that is checked after all tests, too.
-func TestKilledAfterEachWrite(t *testing.T) {
+// killer is a controller that ends at one of its writes, of which 1 is the first.
+type killer func(write int) (binary string, environment []string)
+
+// afterWrite ends after a step of ours: a call to Ceph or to the API server.
+func afterWrite(t *testing.T) killer {
+	binary := os.Getenv(killpointsVariable)
+	if binary == "" {
+		t.Fatalf("%s must name a build with the tag killpoints: run `make e2e`", killpointsVariable)
+	}
+	return func(write int) (string, []string) {
+		return binary, []string{fmt.Sprintf("KILL_AFTER_WRITE=%d", write)}
+	}
+}
+
+// insideLibrbd ends within a step of ours, before one of the writes that librbd makes of it.
+func insideLibrbd(t *testing.T) killer {
+	library := filepath.Join(t.TempDir(), "killrados.so")
+	if out, err := exec.CommandContext(t.Context(), "cc", "-shared", "-fPIC", "-o", library, "testdata/killrados.c", "-ldl").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return func(write int) (string, []string) {
+		return suite.binary, []string{"LD_PRELOAD=" + library, fmt.Sprintf("KILL_BEFORE_RADOS_WRITE=%d", write)}
+	}
+}
+
+// A volume of each kind is made, grown and deleted by a controller that ends at its first
+// write to Ceph or Kubernetes, then by one that ends at its second, and so on until one
+// has come to the end. Each time the next controller carries on, or, as long as the claim
+// is not Bound, finds it deleted. Nothing may be left, whatever it is called: that is
+// checked after all tests, too.
+func TestKilledAtEachWrite(t *testing.T) {
 	t.Parallel()
 	// Whoever comes upon what a killed client of CephFS has in its cache has to wait, so
 	// most other tests use the other cluster.
 	ceph := suite.ceph[1]
 	for kind, c := range map[string]struct {
 		class  func(s *scene, root string) string
+		killer func(*testing.T) killer
 		writes int // at least: else the test would have missed some
 		bound  int // and of those, before the claim is Bound
 	}{
-		"RBD":           {func(s *scene, _ string) string { return s.rbdClass(ceph) }, 10, 3},
-		"CephFS":        {func(s *scene, _ string) string { return s.cephfsClass(ceph) }, 10, 3},
-		"CephFS, users": {func(s *scene, _ string) string { return s.tenantClass(ceph) }, 12, 5},
+		"RBD":                {func(s *scene, _ string) string { return s.rbdClass(ceph) }, afterWrite, 10, 3},
+		"RBD, inside librbd": {func(s *scene, _ string) string { return s.rbdClass(ceph) }, insideLibrbd, 9, 4},
+		"CephFS":             {func(s *scene, _ string) string { return s.cephfsClass(ceph) }, afterWrite, 10, 3},
+		"CephFS, users":      {func(s *scene, _ string) string { return s.tenantClass(ceph) }, afterWrite, 12, 5},
 		"CephFS, directories": {func(s *scene, root string) string {
 			return s.directoryClass(ceph, with("claimRoot", root))
-		}, 12, 5},
+		}, afterWrite, 12, 5},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			root := ownRoot(t, ceph)
 			s := newScene(t)
 			s.nameProvisioners()
-			s.killedAfterEachWrite(ceph, c.class(s, root), c.writes, func(k *killed) bool {
+			s.killedAtEachWrite(ceph, c.killer(t), c.class(s, root), c.writes, func(k *killed) bool {
 				s.restart()
 				k.carryOn()
 				return true
@@ -56,7 +84,7 @@ func TestKilledAfterEachWrite(t *testing.T) {
 			root := ownRoot(t, ceph)
 			s := newScene(t)
 			s.nameProvisioners()
-			s.killedAfterEachWrite(ceph, c.class(s, root), c.bound, func(k *killed) bool {
+			s.killedAtEachWrite(ceph, c.killer(t), c.class(s, root), c.bound, func(k *killed) bool {
 				wasPending := isBound(t.Context(), k.claim) != nil
 				if !k.deleted {
 					s.deleteClaim(k.claim)
@@ -105,35 +133,80 @@ type killed struct {
 	requested, deleted bool
 }
 
-// killedAfterEachWrite leads one claim after the other from its creation to its deletion,
+// killedAtEachWrite leads one claim after the other from its creation to its deletion,
 // until a controller has come to the end, or recover says that there is no more to see.
 // After each, nothing may be left. At least so many writes must have been seen.
-func (s *scene) killedAfterEachWrite(ceph *cephCluster, class string, atLeast int, recover func(*killed) bool) {
+func (s *scene) killedAtEachWrite(ceph *cephCluster, kill killer, class string, atLeast int, recover func(*killed) bool) {
 	s.t.Helper()
-	binary := os.Getenv(killpointsVariable)
-	if binary == "" {
-		s.t.Fatalf("%s must name a build with the tag killpoints: run `make e2e`", killpointsVariable)
-	}
 	for write := 1; ; write++ {
-		s.start(binary, []string{fmt.Sprintf("KILL_AFTER_WRITE=%d", write)})
-		s.controller.killed = true // by itself
-		k := &killed{scene: s, claim: s.claim(class, "64Mi")}
+		k := s.killedAt(kill, write)
+		k.claim = s.claim(class, "64Mi")
 		k.live()
 		more := s.controller.hasExited() && recover(k)
-		s.eventually("claim and volume are gone", func(ctx context.Context) error { return claimAndVolumeAreGone(ctx, k.claim) })
-		s.traceless(ceph, k.claim)
-		if err := s.controller.stop(); err != nil {
-			s.t.Error(err)
-		}
-		if left, err := hasNote(s.t.Context(), k.claim); left || err != nil {
-			s.t.Errorf("the journal has a note on claim %s, %v", k.claim.Name, err)
-		}
+		k.wantEnd(ceph)
 		if !more {
 			if write <= atLeast {
 				s.t.Errorf("only %d writes were seen, want at least %d", write-1, atLeast)
 			}
 			return
 		}
+	}
+}
+
+// A controller that ends while it removes what an earlier one, which has ended, too, has
+// left of an image.
+func TestKilledTwice(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[1]
+	kill := insideLibrbd(t)
+	for missing, first := range map[string]int{"the ID": 2, "the header": 3} {
+		t.Run(missing, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.nameProvisioners()
+			class := s.rbdClass(ceph)
+			const atLeast = 5 // what is left is found, and removed in two writes, and an image is begun anew
+			for second, more := 1, true; more; second++ {
+				k := s.killedAt(kill, first)
+				k.claim = s.claim(class, "64Mi")
+				k.live()
+				s.killedAt(kill, second)
+				k.live()
+				more = !k.requested // nor Bound
+				if s.controller.hasExited() {
+					s.restart()
+				}
+				k.carryOn()
+				k.wantEnd(ceph)
+				if !more && second <= atLeast {
+					t.Errorf("only %d writes were seen, want at least %d", second-1, atLeast)
+				}
+			}
+		})
+	}
+}
+
+// killedAt starts a controller that ends at a write, which may be before it is ready.
+func (s *scene) killedAt(kill killer, write int) *killed {
+	s.t.Helper()
+	binary, environment := kill(write)
+	if err := s.start(binary, environment); err != nil && (s.controller == nil || !s.controller.hasExited()) {
+		s.t.Fatal(err)
+	}
+	s.controller.killed = true // by itself
+	return &killed{scene: s}
+}
+
+// wantEnd waits until nothing is left.
+func (k *killed) wantEnd(ceph *cephCluster) {
+	k.t.Helper()
+	k.eventually("claim and volume are gone", func(ctx context.Context) error { return claimAndVolumeAreGone(ctx, k.claim) })
+	k.traceless(ceph, k.claim)
+	if err := k.controller.stop(); err != nil {
+		k.t.Error(err)
+	}
+	if left, err := hasNote(k.t.Context(), k.claim); left || err != nil {
+		k.t.Errorf("the journal has a note on claim %s, %v", k.claim.Name, err)
 	}
 }
 

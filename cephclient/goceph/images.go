@@ -166,12 +166,13 @@ func (i images) Grow(
 	})
 }
 
-// Discard is similar to: rbd rm, on what is left of an image.
+// Discard is similar to: rbd rm, on what is left of an image. An image that is on its way
+// to the trash, whose name leads to its header no more, is not discarded.
 func (i images) Discard(ctx context.Context, volume cephclient.Volume) error {
 	op := change("discard the remains of", volume, osd)
 	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
 		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
-			return unlessAbsent(rbd.RemoveImage(ioctx, volume.Name))
+			return discard(ioctx, volume.Name)
 		})
 	})
 	return err

@@ -41,29 +41,22 @@ func (i images) moveToTrash(ctx context.Context, volume cephclient.Volume, check
 			if causeOf(err) != cephclient.ErrNotFound {
 				return err
 			}
+			// A move that was cut short is carried on by the next; until then, the
+			// entry can't be removed: "image is pending moving to the trash".
+			if err := unlessAbsent(rbd.GetImage(ioctx, volume.Name).Trash(0)); err != nil {
+				return err
+			}
 			if ids, err = inTrash(ioctx, volume.Name); err != nil {
 				return err
 			}
-			if err := unlessAbsent(rbd.RemoveImage(ioctx, volume.Name)); err != nil {
+			if err := discard(ioctx, volume.Name); !errors.Is(err, errHasHeader) {
 				return err
 			}
-			return wantAbsent(ioctx, op, volume.Name)
+			// librbd 16.2 said "not found" of the entry that it could not make.
+			return cephclient.NewError(cephclient.ErrNoSpace, op.name, "the pool takes no entry of the trash", true)
 		})
 		return ids, err
 	})
-}
-
-// wantAbsent finds images of which librbd says "not found" because a full pool
-// takes no entry of the trash (16.2).
-func wantAbsent(ioctx *rados.IOContext, op operation, name string) error {
-	switch _, err := ioctx.Stat("rbd_id." + name); {
-	case err == nil:
-		return cephclient.NewError(cephclient.ErrNoSpace, op.name, "the pool takes no entry of the trash", true)
-	case causeOf(err) == cephclient.ErrNotFound:
-		return nil
-	default:
-		return err
-	}
 }
 
 func trash(ioctx *rados.IOContext, name string, check func(cephclient.ImageInfo) error) (id string, err error) {
