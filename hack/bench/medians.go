@@ -2,7 +2,7 @@ package main
 
 import (
 	"encoding/csv"
-	"fmt"
+	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -23,26 +23,33 @@ type rounds map[measured][]figures
 // read takes the columns by their names.
 func read(from io.Reader) (rounds, error) {
 	lines, err := csv.NewReader(from).ReadAll()
-	if err != nil || len(lines) == 0 {
-		return nil, fmt.Errorf("the results have %d lines: %w", len(lines), err)
+	if err != nil {
+		return nil, err
+	}
+	if len(lines) == 0 {
+		return nil, errors.New("there are no results")
 	}
 	all := rounds{}
 	for _, line := range lines[1:] {
-		text := func(column string) string { return line[slices.Index(lines[0], column)] }
+		cells := map[string]string{}
+		for i, column := range lines[0] {
+			cells[column] = line[i]
+		}
 		number := func(column string) float64 {
-			value, err := strconv.ParseFloat(text(column), 64)
-			if err != nil {
-				return 0 // what was not measured is empty
+			if cells[column] == "" {
+				return 0 // was not measured
 			}
+			value, parseErr := strconv.ParseFloat(cells[column], 64)
+			err = errors.Join(err, parseErr)
 			return value
 		}
-		what := measured{text("limits"), text("kind"), text("contender"), text("step")}
+		what := measured{cells["limits"], cells["kind"], cells["contender"], cells["step"]}
 		all[what] = append(all[what], figures{
 			number("claims"), number("seconds"), number("p50_ms"), number("p95_ms"), number("p99_ms"),
 			number("cpu_seconds"), number("peak_mib"),
 		})
 	}
-	return all, nil
+	return all, err
 }
 
 // median is 0 where nothing was measured.

@@ -45,3 +45,13 @@ func TestRateTable(t *testing.T) {
 		t.Errorf("the table is %q, want it to end with %q", table.String(), want)
 	}
 }
+
+func TestReadRefuses(t *testing.T) {
+	for state, text := range map[string]string{
+		"nothing": "", "a number that is none": "step,seconds\ncreate,fast\n", "cells that are missing": "step,seconds\ncreate\n",
+	} {
+		if _, err := read(strings.NewReader(text)); err == nil {
+			t.Errorf("%s is read", state)
+		}
+	}
+}
