@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -275,7 +278,7 @@ func auditKeys() error {
 		if len(log) == 0 {
 			return fmt.Errorf("%s is empty: nothing to search in", controller.log)
 		}
-		places[controller.log] = log
+		places[controller.log] = withDumps(log)
 		places["the arguments of the process with "+controller.log] = controller.arguments
 		places["the environment of the process with "+controller.log] = controller.environment
 	}
@@ -288,4 +291,30 @@ func auditKeys() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// hexDump matches a line of what client-go logs of a body that is no text.
+var hexDump = regexp.MustCompile(`^[0-9a-f]{8}  ((?:[0-9a-f]{2} {1,2}){1,16}) *\|`)
+
+// withDumps is a log, with the bytes behind it that it dumps in hexadecimal.
+func withDumps(log []byte) []byte {
+	all := slices.Clone(log)
+	for line := range bytes.Lines(log) {
+		if dump := hexDump.FindSubmatch(line); dump != nil {
+			decoded, _ := hex.DecodeString(strings.ReplaceAll(string(dump[1]), " ", "")) // as matched, it is hexadecimal
+			all = append(all, decoded...)
+		}
+	}
+	return all
+}
+
+func TestDumpsAreSearched(t *testing.T) {
+	t.Parallel()
+	const key = "AQDthekeythekeythekey=="
+	for length := range 40 { // before the key
+		log := "Response Body:\n" + hex.Dump([]byte(strings.Repeat("x", length)+key+"y")) + "more\n"
+		if strings.Contains(log, key) || !bytes.Contains(withDumps([]byte(log)), []byte(key)) {
+			t.Errorf("behind %d bytes the key is not found", length)
+		}
+	}
 }

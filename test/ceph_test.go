@@ -234,7 +234,7 @@ func (c *cephCluster) hang(t testing.TB, daemons ...string) (resume func()) {
 }
 
 // restartManager is what `ceph mgr fail` is where there is a standby. A mgr (16.2) that was
-// purging a subvolume when its file system went away, or its data pool became full, may
+// purging a subvolume when its file system went away, or its mount was evicted, may
 // wait for ever, and all calls to it with it.
 func (c *cephCluster) restartManager(t testing.TB) {
 	t.Helper()

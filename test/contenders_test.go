@@ -32,7 +32,7 @@ const (
 	// forkThreads are the library's default, which the retired provisioners had.
 	forkThreads = 4
 	// bareCalls is how many volumes the controller works on at a time by default.
-	bareCalls = 16
+	bareCalls = 32
 )
 
 func contendersFor(b *testing.B, kind benchKind) []contender {

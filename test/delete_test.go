@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,17 +81,20 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-// A large image takes long to remove, also an empty one, whose 32,768 objects
+// A large image takes long to remove, also an empty one, whose 65,536 objects
 // nobody knows to be absent. The mgr does that, so no worker and no volume waits
 // for it. Its queue would keep other tests waiting: hence the other cluster.
 func TestDeleteLargeImage(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[1]
 	s := newScene(t)
-	claim, pv := s.made(s.rbdClass(ceph), "128Gi")
+	claim, pv := s.made(s.rbdClass(ceph), "256Gi")
 	id := ceph.image(t, imageSpec(claim)).ID
 	s.deleteClaim(claim)
 	s.gone(pv.Name)
+	if trashed, err := ceph.trash(t.Context(), defaultPool); err != nil || !slices.Contains(trashed, volumeName(claim)) {
+		t.Errorf("the volume has gone when its image was removed already, or the trash can't be read (%v)", err)
+	}
 	s.eventuallyIn(t.Context(), toolInterval, leftoverPatience, "the image's space is free", func(ctx context.Context) error {
 		left, err := ceph.imageObjects(ctx)
 		for _, object := range left {

@@ -12,13 +12,13 @@ import (
 
 // held is what a process holds at a moment.
 type held struct {
-	threads, descriptors, goroutines int
-	residentMiB, heapMiB             int
+	threads, cephThreads, descriptors, goroutines int
+	residentMiB, heapMiB                          int
 }
 
 func (h held) String() string {
-	return fmt.Sprintf("%4d threads of Ceph, %4d descriptors, %5d goroutines, %5d MiB resident, %4d MiB Go heap",
-		h.threads, h.descriptors, h.goroutines, h.residentMiB, h.heapMiB)
+	return fmt.Sprintf("%4d threads, %4d of them Ceph's, %4d descriptors, %5d goroutines, %5d MiB resident, %4d MiB Go heap",
+		h.threads, h.cephThreads, h.descriptors, h.goroutines, h.residentMiB, h.heapMiB)
 }
 
 // held asks for the metrics first, so that their connection is open in every sample.
@@ -40,7 +40,8 @@ func (c *controller) held(ctx context.Context) (h held, err error) {
 		return held{}, err
 	}
 	h.descriptors = len(descriptors)
-	h.threads, err = cephThreads(process)
+	h.threads = status["Threads"]
+	h.cephThreads, err = cephThreads(process)
 	return h, err
 }
 
@@ -99,7 +100,7 @@ func cephThreads(process string) (number int, err error) {
 // least is the lesser of each; zero is for not known.
 func (h held) least(other held) held {
 	for _, each := range [][2]*int{
-		{&h.threads, &other.threads}, {&h.descriptors, &other.descriptors}, {&h.goroutines, &other.goroutines},
+		{&h.threads, &other.threads}, {&h.cephThreads, &other.cephThreads}, {&h.descriptors, &other.descriptors}, {&h.goroutines, &other.goroutines},
 		{&h.residentMiB, &other.residentMiB}, {&h.heapMiB, &other.heapMiB},
 	} {
 		if mine, its := each[0], *each[1]; *mine == 0 || its < *mine {

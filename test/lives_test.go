@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -149,9 +150,15 @@ func (s *scene) wantSize(ceph *cephCluster, claim *corev1.PersistentVolumeClaim,
 	s.t.Helper()
 	if pv.Spec.RBD != nil {
 		ceph.wantImage(s.t, claim, wantBytes)
-	} else if quota := ceph.attribute(pv.Spec.CephFS.Path, "ceph.quota.max_bytes"); quota != fmt.Sprint(wantBytes) {
-		s.t.Errorf("the quota of claim %s is %s, want %d", claim.Name, quota, wantBytes)
+	} else if quota := ceph.quota(pv); quota != wantBytes {
+		s.t.Errorf("the quota of claim %s is %d, want %d", claim.Name, quota, wantBytes)
 	}
+}
+
+// quota is that of a CephFS volume, or 0 if it has none.
+func (c *cephCluster) quota(pv *corev1.PersistentVolume) (bytes int64) {
+	bytes, _ = strconv.ParseInt(c.attribute(pv.Spec.CephFS.Path, "ceph.quota.max_bytes"), 10, 64)
+	return bytes
 }
 
 // allGone waits until nothing is left of claims: at first in Kubernetes, then in Ceph.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -137,8 +139,7 @@ func TestLeaderIsPausedAndWoken(t *testing.T) {
 
 	s.wake(paused)
 	s.ends(paused, "the lease was lost")
-	// A quota that it was just sending may have been set: docs/reliability.md says so, and
-	// that the next growth mends it.
+	s.wantSizesOrFindings(kinds, 128<<20)
 	for _, kind := range kinds {
 		for _, claim := range kind.grown {
 			s.request(claim, "192Mi")
@@ -147,6 +148,28 @@ func TestLeaderIsPausedAndWoken(t *testing.T) {
 	s.allDoneAt(kinds, 192<<20)
 	if leader(t) != now {
 		t.Errorf("the lease belongs to %s, want %s as before", leader(t), now)
+	}
+}
+
+// wantSizesOrFindings is for what docs/reliability.md says of a leader that is woken: a
+// quota that it was just sending may be set, and be too small. The audit then says so. No
+// image is smaller, and the next growth mends all.
+func (s *scene) wantSizesOrFindings(kinds []*lives, wantBytes int64) {
+	s.t.Helper()
+	short := map[string]string{}
+	for _, kind := range kinds {
+		for _, claim := range kind.grown {
+			pv := s.bound(claim)
+			if pv.Spec.RBD != nil || kind.ceph.quota(pv) == wantBytes {
+				s.wantSize(kind.ceph, claim, pv, wantBytes)
+			} else {
+				short[volumeName(claim)] = "size-differs"
+			}
+		}
+	}
+	if len(short) > 0 {
+		s.t.Logf("quotas that the woken leader has set: %v", short)
+		s.findings(slices.Collect(maps.Keys(short)), short, &auditReport{})
 	}
 }
 

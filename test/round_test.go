@@ -112,7 +112,7 @@ func (r *round) atOnce(step string, claims int, goal goal, request func(name str
 		m.took = max(m.took, at.Sub(begin))
 		m.times = append(m.times, at.Sub(asked[indexOf(name)]))
 	}
-	time.Sleep(trailing)
+	time.Sleep(trailing) // nobody tells when the contender has nothing more to do
 	m.cpu, m.peakMiB = r.cpu()-cpu, r.peakMiB()
 	r.measured = append(r.measured, m)
 }

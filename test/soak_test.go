@@ -47,9 +47,10 @@ func TestNothingIsKept(t *testing.T) {
 	}
 	s.wantNoNotes()
 	after := samples[len(samples)-1]
-	// One for each cycle of one kind would be three times as many.
+	// One for each cycle of one kind would be three times as many. Ceph's threads are held to
+	// that; the Go runtime adds some when the machine is slow, and keeps them.
 	few := min(cycles/len(classes)/3, soakMargin)
-	if after.threads > before.threads+few || after.descriptors > before.descriptors+few || after.goroutines > before.goroutines+few {
+	if after.threads > before.threads+2*few || after.cephThreads > before.cephThreads+few || after.descriptors > before.descriptors+few || after.goroutines > before.goroutines+few {
 		t.Errorf("%d cycles later the process holds more than before\nbefore: %s\nafter:  %s", cycles, before, after)
 	}
 	if os.Getenv(cyclesVariable) != "" {
