@@ -26,7 +26,7 @@ type ImageInfo struct {
 // context's deadline. Each opens the image once, which is most of what it costs, so
 // those that depend on what the image is like ask the policy while it is open.
 type ImageStore interface {
-	// Create makes an image, or returns ErrExists if the name is taken.
+	// Create makes an image with its owner's mark, or returns ErrExists if the name is taken.
 	Create(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) error
 	// Image describes an image, or returns ErrNotFound.
 	Image(ctx context.Context, volume Volume) (ImageInfo, error)
@@ -62,15 +62,16 @@ func (b rbdBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, 
 		return Info{}, err
 	}
 	err = b.images.Create(ctx, volume, sizeBytes, options)
-	if err != nil && !errors.Is(err, ErrExists) {
-		return Info{}, err
+	if errors.Is(err, ErrExists) {
+		sizeBytes, err = b.adopt(ctx, volume, sizeBytes, options)
+		err = afterWrite(err)
 	}
-	sizeBytes, err = b.mark(ctx, volume, sizeBytes, options)
-	return Info{Volume: volume, SizeBytes: sizeBytes}, afterWrite(err)
+	return Info{Volume: volume, SizeBytes: sizeBytes}, err
 }
 
-// mark replaces what a creation that was cut short has left.
-func (b rbdBackend) mark(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (int64, error) {
+// adopt marks an image that is there, or replaces what a creation that was cut short has
+// left. The size is the image's.
+func (b rbdBackend) adopt(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (int64, error) {
 	has, err := b.marker.Mark(ctx, volume, options.Owner)
 	if !errors.Is(err, ErrNotFound) {
 		return has, err
@@ -78,10 +79,7 @@ func (b rbdBackend) mark(ctx context.Context, volume Volume, sizeBytes int64, op
 	if err := b.images.Discard(ctx, volume); err != nil {
 		return 0, err
 	}
-	if err := b.images.Create(ctx, volume, sizeBytes, options); err != nil {
-		return 0, err
-	}
-	return b.marker.Mark(ctx, volume, options.Owner)
+	return sizeBytes, b.images.Create(ctx, volume, sizeBytes, options)
 }
 
 func (b rbdBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (Info, error) {

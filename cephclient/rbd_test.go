@@ -24,8 +24,8 @@ func newImageStore() *imageStore {
 	return &imageStore{images: map[string]cephclient.ImageInfo{}, headless: map[string]bool{}}
 }
 
-func (s *imageStore) Create(_ context.Context, v cephclient.Volume, sizeBytes int64, _ cephclient.CreateOptions) error {
-	s.calls = append(s.calls, "create")
+func (s *imageStore) Create(_ context.Context, v cephclient.Volume, sizeBytes int64, options cephclient.CreateOptions) error {
+	s.calls = append(s.calls, "create for "+options.Owner.Claim)
 	if _, taken := s.images[v.Name]; taken || s.headless[v.Name] {
 		return cephclient.NewError(cephclient.ErrExists, "create", "", true)
 	}
@@ -94,11 +94,11 @@ func TestRBDEnsure(t *testing.T) {
 		want      int64
 		calls     string
 	}{
-		"absent":                    {sizeBytes: gib, want: gib, calls: "[create mark for data]"},
-		"size is not whole MiB":     {sizeBytes: 1500001, want: 2 << 20, calls: "[create mark for data]"},
-		"exists with the same size": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: gib} }, sizeBytes: gib, want: gib, calls: "[create mark for data]"},
-		"exists smaller: no resize": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: 1 << 20} }, sizeBytes: gib, want: 1 << 20, calls: "[create mark for data]"},
-		"creation was cut short":    {setUp: func(s *imageStore) { s.headless["x"] = true }, sizeBytes: gib, want: gib, calls: "[create discard create mark for data]"},
+		"absent":                    {sizeBytes: gib, want: gib, calls: "[create for data]"},
+		"size is not whole MiB":     {sizeBytes: 1500001, want: 2 << 20, calls: "[create for data]"},
+		"exists with the same size": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: gib} }, sizeBytes: gib, want: gib, calls: "[create for data mark for data]"},
+		"exists smaller: no resize": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: 1 << 20} }, sizeBytes: gib, want: 1 << 20, calls: "[create for data mark for data]"},
+		"creation was cut short":    {setUp: func(s *imageStore) { s.headless["x"] = true }, sizeBytes: gib, want: gib, calls: "[create for data discard create for data]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := newImageStore()
@@ -118,6 +118,7 @@ func TestRBDEnsure(t *testing.T) {
 
 func TestRBDEnsureFailsUntilTheImageSaysWhoseItIs(t *testing.T) {
 	store := newImageStore()
+	store.images["x"] = cephclient.ImageInfo{SizeBytes: gib}
 	store.markErr = cephclient.NewError(cephclient.ErrDenied, "mark", "", true)
 	_, err := cephclient.NewRBD(store, store).Ensure(context.Background(), image, gib, cephclient.CreateOptions{})
 	if !errors.Is(err, cephclient.ErrDenied) || !cephclient.MayBeHalfDone(err) {
@@ -127,6 +128,7 @@ func TestRBDEnsureFailsUntilTheImageSaysWhoseItIs(t *testing.T) {
 
 func TestRBDEnsureMayBeHalfDoneOnceCreated(t *testing.T) {
 	store := newImageStore()
+	store.images["x"] = cephclient.ImageInfo{SizeBytes: gib}
 	store.markErr = cephclient.NewError(cephclient.ErrTimeout, "mark", "", false)
 	_, err := cephclient.NewRBD(store, store).Ensure(context.Background(), image, gib, cephclient.CreateOptions{})
 	if !errors.Is(err, cephclient.ErrTimeout) || !cephclient.MayBeHalfDone(err) {

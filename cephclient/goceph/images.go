@@ -15,7 +15,8 @@ import (
 // images implements [cephclient.ImageStore] with librbd.
 type images struct{ session *session }
 
-// Create is similar to: rbd create --size … --image-feature … --data-pool …
+// Create is similar to: rbd create --size … --image-feature … --data-pool …; rbd
+// image-meta set
 func (i images) Create(ctx context.Context, volume cephclient.Volume, sizeBytes int64, options cephclient.CreateOptions) error {
 	op := change("create", volume, osd)
 	op.creates = true
@@ -29,13 +30,35 @@ func (i images) Create(ctx context.Context, volume cephclient.Volume, sizeBytes 
 				return err
 			}
 			defer layout.Destroy()
-			return rbd.CreateImage(ioctx, volume.Name, uint64(sizeBytes), layout)
+			if err := rbd.CreateImage(ioctx, volume.Name, uint64(sizeBytes), layout); err != nil {
+				return err
+			}
+			return afterWrite(op, markNew(ioctx, volume.Name, options.Owner))
 		})
 	})
 	return err
 }
 
-// Mark is similar to: rbd image-meta set; rbd info.
+func markNew(ioctx *rados.IOContext, name string, owner cephclient.Owner) error {
+	id, err := idInObject(ioctx, name)
+	if err != nil {
+		return err
+	}
+	return setMetadata(ioctx, id, cephclient.OwnerKey, owner.String())
+}
+
+// afterWrite marks an error that came after something had been made.
+func afterWrite(op operation, err error) error {
+	if err == nil {
+		return nil
+	}
+	failed := cephclient.NewError(causeOf(err), op.name, err.Error(), true)
+	failed.Wrote = true
+	return failed
+}
+
+// Mark is similar to: rbd image-meta set; rbd info. It opens the image for that, whereby
+// librbd makes an object map that a creation which was cut short has not come to.
 func (i images) Mark(ctx context.Context, volume cephclient.Volume, owner cephclient.Owner) (sizeBytes int64, err error) {
 	op := change("mark", volume, osd)
 	return call(ctx, i.session, op, func(conn *rados.Conn) (sizeBytes int64, err error) {

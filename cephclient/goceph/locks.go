@@ -12,12 +12,11 @@ import (
 	"ceph.example/ceph-provisioner/cephclient"
 )
 
-// As librbd names them (ManagedLock, RBD_LOCK_NAME, RBD_HEADER_PREFIX): the lock of
-// the feature exclusive-lock, and what tells it from locks that people set.
+// As librbd names them (ManagedLock, RBD_LOCK_NAME): the lock of the feature
+// exclusive-lock, and what tells it from locks that people set.
 const (
 	exclusiveLockName = "rbd_lock"
 	exclusiveLockTag  = "internal"
-	headerPrefix      = "rbd_header."
 )
 
 // holderTimeout is how long a client may take to say that it is there. A kernel
