@@ -34,6 +34,8 @@ func TestFullPool(t *testing.T) {
 	}
 	ceph.run(t, "ceph", "osd", "pool", "set-quota", pool.name, "max_objects", "0")
 	s.gone(pv.Name)
+	s.noneBegun(refused) // an attempt may have been under way when the claim was deleted
+	s.gone("pvc-" + string(refused.UID))
 	s.eventuallyIn(t.Context(), toolInterval, 20*time.Second, "the pool is empty", func(context.Context) error {
 		if left := strings.Fields(ceph.run(t, "rbd", "ls", pool.name)); len(left) > 0 {
 			return fmt.Errorf("it has images %v", left)

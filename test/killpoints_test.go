@@ -60,7 +60,7 @@ func TestKilledAtEachWrite(t *testing.T) {
 		writes int // at least: else the test would have missed some
 		bound  int // and of those, before the claim is Bound
 	}{
-		"RBD":                {func(s *scene, _ string) string { return s.rbdClass(ceph) }, afterWrite, 10, 3},
+		"RBD":                {func(s *scene, _ string) string { return s.rbdClass(ceph) }, afterWrite, 9, 2},
 		"RBD, inside librbd": {func(s *scene, _ string) string { return s.rbdClass(ceph) }, insideLibrbd, 9, 4},
 		"CephFS":             {func(s *scene, _ string) string { return s.cephfsClass(ceph) }, afterWrite, 10, 3},
 		"CephFS, users":      {func(s *scene, _ string) string { return s.tenantClass(ceph) }, afterWrite, 12, 5},
@@ -90,13 +90,7 @@ func TestKilledAtEachWrite(t *testing.T) {
 					s.deleteClaim(k.claim)
 				}
 				s.restart()
-				s.eventually("what was begun is finished", func(ctx context.Context) error {
-					left, err := hasNote(ctx, k.claim)
-					if err == nil && left {
-						err = errors.New("the journal has a note on it")
-					}
-					return err
-				})
+				s.noneBegun(k.claim)
 				return wasPending
 			})
 		})
@@ -302,6 +296,18 @@ func claimAndVolumeAreGone(ctx context.Context, claim *corev1.PersistentVolumeCl
 		return err
 	}
 	return fmt.Errorf("its volume is %s", now.Status.Phase)
+}
+
+// noneBegun waits until nothing is being made for a claim.
+func (s *scene) noneBegun(claim *corev1.PersistentVolumeClaim) {
+	s.t.Helper()
+	s.eventually("what was begun is finished", func(ctx context.Context) error {
+		left, err := hasNote(ctx, claim)
+		if err == nil && left {
+			err = errors.New("the journal has a note on it")
+		}
+		return err
+	})
 }
 
 // hasNote reports whether the journal says that a volume is being made for a claim.

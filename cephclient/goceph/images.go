@@ -226,6 +226,15 @@ func withPool(conn *rados.Conn, op operation, pool string, f func(*rados.IOConte
 	return f(ioctx)
 }
 
+// stillExists tells an image that is gone from one whose pool is: librados may not know
+// that yet.
+func stillExists(conn *rados.Conn, op operation, pool string) error {
+	if err := conn.WaitForLatestOSDMap(); err != nil {
+		return err
+	}
+	return poolExists(conn, op, pool)
+}
+
 func poolExists(conn *rados.Conn, op operation, pool string) error {
 	if pool == "" {
 		return nil

@@ -49,11 +49,13 @@ func (i images) moveToTrash(ctx context.Context, volume cephclient.Volume, check
 			if ids, err = inTrash(ioctx, volume.Name); err != nil {
 				return err
 			}
-			if err := discard(ioctx, volume.Name); !errors.Is(err, errHasHeader) {
+			switch err := discard(ioctx, volume.Name); {
+			case errors.Is(err, errHasHeader): // librbd 16.2 says "not found" of the entry that it could not make
+				return cephclient.NewError(cephclient.ErrNoSpace, op.name, "the pool takes no entry of the trash", true)
+			case err != nil || len(ids) > 0:
 				return err
 			}
-			// librbd 16.2 said "not found" of the entry that it could not make.
-			return cephclient.NewError(cephclient.ErrNoSpace, op.name, "the pool takes no entry of the trash", true)
+			return stillExists(conn, op, volume.Container)
 		})
 		return ids, err
 	})
