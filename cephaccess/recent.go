@@ -44,9 +44,10 @@ func (r *Recent) Secret(ctx context.Context, ref pvspec.SecretRef) (*corev1.Secr
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 		defer cancel()
+		begun := time.Now() // what is read may change while it is on its way
 		secret, err := r.reader.Secret(ctx, ref)
 		if err == nil {
-			r.secrets.Add(ref, secret, r.maxAge)
+			r.secrets.Add(ref, secret, r.maxAge-time.Since(begun))
 		}
 		return secret, err
 	})

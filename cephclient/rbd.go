@@ -26,7 +26,7 @@ type ImageInfo struct {
 // context's deadline. Each opens the image once, which is most of what it costs, so
 // those that depend on what the image is like ask the policy while it is open.
 type ImageStore interface {
-	// Create makes an image with its owner's mark, or returns ErrExists if the name is taken.
+	// Create makes an image, or returns ErrExists if the name is taken.
 	Create(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) error
 	// Image describes an image, or returns ErrNotFound.
 	Image(ctx context.Context, volume Volume) (ImageInfo, error)
@@ -43,8 +43,11 @@ type ImageStore interface {
 	Discard(ctx context.Context, volume Volume) error
 }
 
-// ImageMarker writes the owner onto an image that exists, and returns its size.
+// ImageMarker writes the owner onto an image.
 type ImageMarker interface {
+	// MarkNew is for one that was made a moment ago, which nobody else knows of.
+	MarkNew(ctx context.Context, volume Volume, owner Owner) error
+	// Mark is for one that was there, and returns its size.
 	Mark(ctx context.Context, volume Volume, owner Owner) (sizeBytes int64, err error)
 }
 
@@ -61,12 +64,19 @@ func (b rbdBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int64, 
 	if err != nil {
 		return Info{}, err
 	}
-	err = b.images.Create(ctx, volume, sizeBytes, options)
+	err = b.create(ctx, volume, sizeBytes, options)
 	if errors.Is(err, ErrExists) {
 		sizeBytes, err = b.adopt(ctx, volume, sizeBytes, options)
 		err = afterWrite(err)
 	}
 	return Info{Volume: volume, SizeBytes: sizeBytes}, err
+}
+
+func (b rbdBackend) create(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) error {
+	if err := b.images.Create(ctx, volume, sizeBytes, options); err != nil {
+		return err
+	}
+	return afterWrite(b.marker.MarkNew(ctx, volume, options.Owner))
 }
 
 // adopt marks an image that is there, or replaces what a creation that was cut short has
@@ -79,7 +89,7 @@ func (b rbdBackend) adopt(ctx context.Context, volume Volume, sizeBytes int64, o
 	if err := b.images.Discard(ctx, volume); err != nil {
 		return 0, err
 	}
-	return sizeBytes, b.images.Create(ctx, volume, sizeBytes, options)
+	return sizeBytes, b.create(ctx, volume, sizeBytes, options)
 }
 
 func (b rbdBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (Info, error) {

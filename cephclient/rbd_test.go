@@ -24,8 +24,8 @@ func newImageStore() *imageStore {
 	return &imageStore{images: map[string]cephclient.ImageInfo{}, headless: map[string]bool{}}
 }
 
-func (s *imageStore) Create(_ context.Context, v cephclient.Volume, sizeBytes int64, options cephclient.CreateOptions) error {
-	s.calls = append(s.calls, "create for "+options.Owner.Claim)
+func (s *imageStore) Create(_ context.Context, v cephclient.Volume, sizeBytes int64, _ cephclient.CreateOptions) error {
+	s.calls = append(s.calls, "create")
 	if _, taken := s.images[v.Name]; taken || s.headless[v.Name] {
 		return cephclient.NewError(cephclient.ErrExists, "create", "", true)
 	}
@@ -55,6 +55,11 @@ func (s *imageStore) Grow(ctx context.Context, v cephclient.Volume, want func(ce
 		s.images[v.Name] = cephclient.ImageInfo{SizeBytes: wanted}
 	}
 	return s.images[v.Name].SizeBytes, nil
+}
+
+func (s *imageStore) MarkNew(_ context.Context, _ cephclient.Volume, owner cephclient.Owner) error {
+	s.calls = append(s.calls, "mark new for "+owner.Claim)
+	return s.markErr
 }
 
 func (s *imageStore) Mark(_ context.Context, v cephclient.Volume, owner cephclient.Owner) (int64, error) {
@@ -94,11 +99,11 @@ func TestRBDEnsure(t *testing.T) {
 		want      int64
 		calls     string
 	}{
-		"absent":                    {sizeBytes: gib, want: gib, calls: "[create for data]"},
-		"size is not whole MiB":     {sizeBytes: 1500001, want: 2 << 20, calls: "[create for data]"},
-		"exists with the same size": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: gib} }, sizeBytes: gib, want: gib, calls: "[create for data mark for data]"},
-		"exists smaller: no resize": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: 1 << 20} }, sizeBytes: gib, want: 1 << 20, calls: "[create for data mark for data]"},
-		"creation was cut short":    {setUp: func(s *imageStore) { s.headless["x"] = true }, sizeBytes: gib, want: gib, calls: "[create for data discard create for data]"},
+		"absent":                    {sizeBytes: gib, want: gib, calls: "[create mark new for data]"},
+		"size is not whole MiB":     {sizeBytes: 1500001, want: 2 << 20, calls: "[create mark new for data]"},
+		"exists with the same size": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: gib} }, sizeBytes: gib, want: gib, calls: "[create mark for data]"},
+		"exists smaller: no resize": {setUp: func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: 1 << 20} }, sizeBytes: gib, want: 1 << 20, calls: "[create mark for data]"},
+		"creation was cut short":    {setUp: func(s *imageStore) { s.headless["x"] = true }, sizeBytes: gib, want: gib, calls: "[create discard create mark new for data]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := newImageStore()
@@ -117,22 +122,20 @@ func TestRBDEnsure(t *testing.T) {
 }
 
 func TestRBDEnsureFailsUntilTheImageSaysWhoseItIs(t *testing.T) {
-	store := newImageStore()
-	store.images["x"] = cephclient.ImageInfo{SizeBytes: gib}
-	store.markErr = cephclient.NewError(cephclient.ErrDenied, "mark", "", true)
-	_, err := cephclient.NewRBD(store, store).Ensure(context.Background(), image, gib, cephclient.CreateOptions{})
-	if !errors.Is(err, cephclient.ErrDenied) || !cephclient.MayBeHalfDone(err) {
-		t.Errorf("an image without mark counts as done, or as nothing: %v", err)
-	}
-}
-
-func TestRBDEnsureMayBeHalfDoneOnceCreated(t *testing.T) {
-	store := newImageStore()
-	store.images["x"] = cephclient.ImageInfo{SizeBytes: gib}
-	store.markErr = cephclient.NewError(cephclient.ErrTimeout, "mark", "", false)
-	_, err := cephclient.NewRBD(store, store).Ensure(context.Background(), image, gib, cephclient.CreateOptions{})
-	if !errors.Is(err, cephclient.ErrTimeout) || !cephclient.MayBeHalfDone(err) {
-		t.Errorf("a timeout after the image was made counts as nothing done: %v", err)
+	for state, setUp := range map[string]func(*imageStore){
+		"absent":  func(*imageStore) {},
+		"there":   func(s *imageStore) { s.images["x"] = cephclient.ImageInfo{SizeBytes: gib} },
+		"remains": func(s *imageStore) { s.headless["x"] = true },
+	} {
+		for _, cause := range []*cephclient.Cause{cephclient.ErrDenied, cephclient.ErrTimeout} {
+			store := newImageStore()
+			setUp(store)
+			store.markErr = cephclient.NewError(cause, "mark", "", false)
+			_, err := cephclient.NewRBD(store, store).Ensure(context.Background(), image, gib, cephclient.CreateOptions{})
+			if !errors.Is(err, cause) || !cephclient.MayBeHalfDone(err) {
+				t.Errorf("%s: an image without mark counts as done, or as nothing: %v", state, err)
+			}
+		}
 	}
 }
 

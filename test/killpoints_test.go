@@ -60,7 +60,7 @@ func TestKilledAtEachWrite(t *testing.T) {
 		writes int // at least: else the test would have missed some
 		bound  int // and of those, before the claim is Bound
 	}{
-		"RBD":                {func(s *scene, _ string) string { return s.rbdClass(ceph) }, afterWrite, 9, 2},
+		"RBD":                {func(s *scene, _ string) string { return s.rbdClass(ceph) }, afterWrite, 10, 3},
 		"RBD, inside librbd": {func(s *scene, _ string) string { return s.rbdClass(ceph) }, insideLibrbd, 9, 4},
 		"CephFS":             {func(s *scene, _ string) string { return s.cephfsClass(ceph) }, afterWrite, 10, 3},
 		"CephFS, users":      {func(s *scene, _ string) string { return s.tenantClass(ceph) }, afterWrite, 12, 5},

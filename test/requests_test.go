@@ -14,16 +14,16 @@ import (
 type traffic map[string]int
 
 // What one claim costs the API server while its controller has nothing else to do:
-// docs/performance.md says what each request is for.
+// docs/performance.md says what each request is for. Not parallel: on a busy machine some
+// are made twice, as the controller's cache is late with what was written.
 func TestRequestsForOneClaim(t *testing.T) {
-	t.Parallel()
 	ceph := suite.ceph[0]
 	proxy := newAPIProxy(t)
 	s := newScene(t)
 	s.serveAlone("--kubeconfig=" + proxy.kubeconfig)
 	made := traffic{"POST persistentvolumes": 1, "POST events": 2, "PATCH configmaps": 2, "GET secrets": 2}
-	grown := traffic{ // looked at twice if the controller's cache is late
-		"GET persistentvolumeclaims": 2, "GET persistentvolumes": 2, "GET secrets": 1,
+	grown := traffic{
+		"GET persistentvolumeclaims": 1, "GET persistentvolumes": 1, "GET secrets": 1,
 		"PATCH persistentvolumes": 1, "PATCH persistentvolumeclaims/status": 2, "POST events": 2,
 	}
 	grownImage := grown.and(traffic{ // kube-controller-manager writes its status, too
@@ -43,7 +43,7 @@ func TestRequestsForOneClaim(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			var least [3]traffic
-			for range 3 { // a busy machine has some requests made twice
+			for range 3 { // others may be at work on the machine
 				for phase, cost := range s.part(t).costs(ceph, proxy, c.class) {
 					least[phase] = least[phase].least(cost)
 				}

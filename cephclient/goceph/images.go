@@ -15,8 +15,7 @@ import (
 // images implements [cephclient.ImageStore] with librbd.
 type images struct{ session *session }
 
-// Create is similar to: rbd create --size … --image-feature … --data-pool …; rbd
-// image-meta set
+// Create is similar to: rbd create --size … --image-feature … --data-pool …
 func (i images) Create(ctx context.Context, volume cephclient.Volume, sizeBytes int64, options cephclient.CreateOptions) error {
 	op := change("create", volume, osd)
 	op.creates = true
@@ -30,31 +29,25 @@ func (i images) Create(ctx context.Context, volume cephclient.Volume, sizeBytes 
 				return err
 			}
 			defer layout.Destroy()
-			if err := rbd.CreateImage(ioctx, volume.Name, uint64(sizeBytes), layout); err != nil {
-				return err
-			}
-			return afterWrite(op, markNew(ioctx, volume.Name, options.Owner))
+			return rbd.CreateImage(ioctx, volume.Name, uint64(sizeBytes), layout)
 		})
 	})
 	return err
 }
 
-func markNew(ioctx *rados.IOContext, name string, owner cephclient.Owner) error {
-	id, err := idInObject(ioctx, name)
-	if err != nil {
-		return err
-	}
-	return setMetadata(ioctx, id, cephclient.OwnerKey, owner.String())
-}
-
-// afterWrite marks an error that came after something had been made.
-func afterWrite(op operation, err error) error {
-	if err == nil {
-		return nil
-	}
-	failed := cephclient.NewError(causeOf(err), op.name, err.Error(), true)
-	failed.Wrote = true
-	return failed
+// MarkNew is similar to: rbd image-meta set. It does not open the image.
+func (i images) MarkNew(ctx context.Context, volume cephclient.Volume, owner cephclient.Owner) error {
+	op := change("mark", volume, osd)
+	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
+		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
+			id, err := idInObject(ioctx, volume.Name)
+			if err != nil {
+				return err
+			}
+			return setImageMetadata(ioctx, id, cephclient.OwnerKey, owner.String())
+		})
+	})
+	return err
 }
 
 // Mark is similar to: rbd image-meta set; rbd info. It opens the image for that, whereby
@@ -189,8 +182,8 @@ func (i images) Grow(
 	})
 }
 
-// Discard is similar to: rbd rm, on what is left of an image. An image that is on its way
-// to the trash, whose name leads to its header no more, is not discarded.
+// Discard is similar to: rbd rm, on what is left of an image. One that is on its way to the
+// trash is not discarded.
 func (i images) Discard(ctx context.Context, volume cephclient.Volume) error {
 	op := change("discard the remains of", volume, osd)
 	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
@@ -226,9 +219,9 @@ func withPool(conn *rados.Conn, op operation, pool string, f func(*rados.IOConte
 	return f(ioctx)
 }
 
-// stillExists tells an image that is gone from one whose pool is: librados may not know
-// that yet.
-func stillExists(conn *rados.Conn, op operation, pool string) error {
+// poolStillExists also asks for the newest map, as librados may not know yet that a pool
+// was removed.
+func poolStillExists(conn *rados.Conn, op operation, pool string) error {
 	if err := conn.WaitForLatestOSDMap(); err != nil {
 		return err
 	}

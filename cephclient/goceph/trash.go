@@ -34,31 +34,35 @@ func (i images) moveToTrash(ctx context.Context, volume cephclient.Volume, check
 	return call(ctx, i.session, op, func(conn *rados.Conn) (ids []string, err error) {
 		err = withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
 			id, err := trash(ioctx, volume.Name, check)
-			if err == nil {
-				ids = []string{id}
-				return nil
-			}
-			if causeOf(err) != cephclient.ErrNotFound {
+			if causeOf(err) == cephclient.ErrNotFound {
+				ids, err = resumeTrash(conn, ioctx, op, volume)
 				return err
 			}
-			// A move that was cut short is carried on by the next; until then, the
-			// entry can't be removed: "image is pending moving to the trash".
-			if err := unlessAbsent(rbd.GetImage(ioctx, volume.Name).Trash(0)); err != nil {
-				return err
-			}
-			if ids, err = inTrash(ioctx, volume.Name); err != nil {
-				return err
-			}
-			switch err := discard(ioctx, volume.Name); {
-			case errors.Is(err, errHasHeader): // librbd 16.2 says "not found" of the entry that it could not make
-				return cephclient.NewError(cephclient.ErrNoSpace, op.name, "the pool takes no entry of the trash", true)
-			case err != nil || len(ids) > 0:
-				return err
-			}
-			return stillExists(conn, op, volume.Container)
+			ids = []string{id}
+			return err
 		})
 		return ids, err
 	})
+}
+
+// resumeTrash is for an image that can't be opened by its name. A move that was cut short is
+// carried on by the next; until then the entry can't be removed: "image is pending moving to
+// the trash".
+func resumeTrash(conn *rados.Conn, ioctx *rados.IOContext, op operation, volume cephclient.Volume) (ids []string, err error) {
+	if err := unlessAbsent(rbd.GetImage(ioctx, volume.Name).Trash(0)); err != nil {
+		return nil, err
+	}
+	if ids, err = inTrash(ioctx, volume.Name); err != nil {
+		return nil, err
+	}
+	err = discard(ioctx, volume.Name)
+	if errors.Is(err, errHasHeader) { // librbd 16.2 says "not found" of the entry that it could not make
+		err = cephclient.NewError(cephclient.ErrNoSpace, op.name, "the pool takes no entry of the trash", true)
+	}
+	if err == nil && len(ids) == 0 {
+		err = poolStillExists(conn, op, volume.Container)
+	}
+	return ids, err
 }
 
 func trash(ioctx *rados.IOContext, name string, check func(cephclient.ImageInfo) error) (id string, err error) {

@@ -6,7 +6,7 @@ import (
 	"github.com/ceph/go-ceph/rados"
 )
 
-var errHasHeader = errors.New("the image has a header, and may have data")
+var errHasHeader = errors.New("the image has a header, and may have data; `rbd trash mv` ends a removal that was cut short")
 
 // discard removes what a creation that was cut short has left of an image. librbd's own
 // removal would do so by way of the trash; cut short as well, it leaves an entry that no
@@ -30,7 +30,7 @@ func discard(ioctx *rados.IOContext, name string) error {
 		keys = append(keys, nameKey+name, idKey+id)
 	}
 	if len(keys) > 0 {
-		if err := ioctx.RmOmapKeys(directory, keys); err != nil {
+		if err := ioctx.RmOmapKeys(imageDirectory, keys); err != nil {
 			return err
 		}
 	}

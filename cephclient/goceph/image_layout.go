@@ -13,7 +13,7 @@ import (
 // last.
 const (
 	idPrefix       = "rbd_id."
-	directory      = "rbd_directory"
+	imageDirectory = "rbd_directory"
 	nameKey        = "name_"
 	idKey          = "id_"
 	headerPrefix   = "rbd_header."
@@ -33,7 +33,7 @@ func idInObject(ioctx *rados.IOContext, name string) (id string, err error) {
 
 // idInDirectory is empty if there is none.
 func idInDirectory(ioctx *rados.IOContext, name string) (id string, err error) {
-	found, err := ioctx.GetOmapValues(directory, "", nameKey+name, 1) // the first with that prefix is the shortest
+	found, err := ioctx.GetOmapValues(imageDirectory, "", nameKey+name, 1) // the first with that prefix is the shortest
 	if err != nil {
 		return "", unlessAbsent(err)
 	}
@@ -49,9 +49,9 @@ func decodeString(encoded []byte) string {
 	return string(encoded[4:])
 }
 
-// setMetadata is what librbd does, but for opening the image and for telling those who have
+// setImageMetadata is what librbd does, but for opening the image and for telling those who have
 // it open: it is for an image that nobody else knows of yet.
-func setMetadata(ioctx *rados.IOContext, id, key, value string) error {
+func setImageMetadata(ioctx *rados.IOContext, id, key, value string) error {
 	write := rados.CreateWriteOp()
 	defer write.Release()
 	write.AssertExists()
