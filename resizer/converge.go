@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/pvspec"
@@ -30,19 +31,19 @@ const maxSteps = 20
 const failTimeout = 10 * time.Second
 
 // run is one attempt at one claim. The objects are as the API server returned
-// them last.
+// them last, or a cache.
 type run struct {
 	claim *corev1.PersistentVolumeClaim
 	pv    *corev1.PersistentVolume
 	class *storagev1.StorageClass // nil if it is gone
 	seen  observation
+	live  bool // the API server has returned the claim in this attempt
 
 	backend cephclient.Backend // nil until it is needed
 	volume  cephclient.Volume
 }
 
-// converge does one step after the other until there is none. Each write
-// depends on what was read before it, and fails if that has changed.
+// converge does one step after the other until there is none.
 func (r *Resizer) converge(ctx context.Context, run *run) error {
 	for range maxSteps {
 		step := decide(run.claim, run.pv, run.class, run.seen, r.options)
@@ -51,11 +52,45 @@ func (r *Resizer) converge(ctx context.Context, run *run) error {
 			r.lookAgain(run.claim, run.seen)
 			return nil
 		}
-		if err := r.perform(ctx, run, step); err != nil {
+		if err := r.advance(ctx, run, step); err != nil {
 			return err
 		}
 	}
 	return errors.New("what is written to the claim or its volume does not last: does an admission webhook change it?")
+}
+
+// advance does a step, or finds that the objects are not what the step was decided on.
+// Each write depends on what was read before it, and fails if that has changed. So a growth
+// of which the claim shows nothing yet may begin with what the caches say: it begins with
+// a write.
+func (r *Resizer) advance(ctx context.Context, run *run, step step) error {
+	if !run.live && (step != stepBegin || isMarked(run.claim)) {
+		return r.read(ctx, run)
+	}
+	err := r.perform(ctx, run, step)
+	if apierrors.IsConflict(err) {
+		return r.read(ctx, run)
+	}
+	return err
+}
+
+// read takes up what stands there now. It fails with "not found" if that is another volume
+// by the same name; of another claim decide sees that they do not belong together.
+func (r *Resizer) read(ctx context.Context, run *run) error {
+	claim, err := r.client.CoreV1().PersistentVolumeClaims(run.claim.Namespace).Get(ctx, run.claim.Name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	pv, err := r.client.CoreV1().PersistentVolumes().Get(ctx, run.pv.Name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if pv.UID != run.pv.UID {
+		return apierrors.NewNotFound(corev1.Resource("persistentvolumes"), pv.Name)
+	}
+	run.claim, run.pv, run.live = claim, pv, true
+	run.seen = observation{size: run.seen.size} // which Ceph said; no volume gets smaller
+	return nil
 }
 
 func (r *Resizer) perform(ctx context.Context, run *run, step step) (err error) {

@@ -38,10 +38,13 @@ type model struct {
 	gate bool // RecoverVolumeExpansionFailure
 	kind string
 
-	claim   *corev1.PersistentVolumeClaim
-	pv      *corev1.PersistentVolume
-	version int // of the last write to any object
-	writes  int
+	claim       *corev1.PersistentVolumeClaim
+	pv          *corev1.PersistentVolume
+	claimBefore *corev1.PersistentVolumeClaim // the last write
+	pvBefore    *corev1.PersistentVolume
+	settling    bool // and informers are not late
+	version     int  // of the last write to any object
+	writes      int
 
 	manager   manager
 	outcome   outcome
@@ -71,6 +74,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	m := &model{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), Backend: &cephfake.Backend{}, asked: gib}
 	m.gate = m.rand.IntN(2) == 0
 	m.claim, m.pv = pair("1Gi", "1Gi", "1Gi")
+	m.claimBefore, m.pvBefore = m.claim, m.pv
 	m.pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
 	switch m.kind = []string{"file system", "block", "CephFS"}[m.rand.IntN(3)]; m.kind {
 	case "block":
@@ -97,6 +101,12 @@ func newModel(t *testing.T, seed uint64) *model {
 // patches. Claims keep their allocated resources only if the gate is on.
 func (m *model) client() *fake.Clientset {
 	client := &fake.Clientset{}
+	client.AddReactor("get", "persistentvolumeclaims", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, m.claim.DeepCopy(), nil
+	})
+	client.AddReactor("get", "persistentvolumes", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, m.pv.DeepCopy(), nil
+	})
 	client.AddReactor("patch", "persistentvolumeclaims", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		patched, err := patched(action, m.claim)
 		if err == nil {
@@ -107,8 +117,7 @@ func (m *model) client() *fake.Clientset {
 	client.AddReactor("patch", "persistentvolumes", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		patched, err := patched(action, m.pv)
 		if err == nil && !equality.Semantic.DeepEqual(patched, m.pv) {
-			m.pv = patched
-			m.wrote(m.pv)
+			m.storeVolume(patched)
 		}
 		return true, m.pv.DeepCopy(), err
 	})
@@ -159,6 +168,16 @@ func patched[T object](action clienttesting.Action, stored T) (changed T, err er
 	return changed, nil
 }
 
+func (m *model) storeClaim(claim *corev1.PersistentVolumeClaim) {
+	m.claim, m.claimBefore = claim, m.claim
+	m.wrote(claim)
+}
+
+func (m *model) storeVolume(pv *corev1.PersistentVolume) {
+	m.pv, m.pvBefore = pv, m.pv
+	m.wrote(pv)
+}
+
 func (m *model) wrote(written object) {
 	m.version++
 	m.writes++
@@ -174,8 +193,7 @@ func (m *model) writeClaim(claim *corev1.PersistentVolumeClaim, who string) {
 	if equality.Semantic.DeepEqual(claim, m.claim) {
 		return
 	}
-	m.claim = claim
-	m.wrote(claim)
+	m.storeClaim(claim)
 	m.note("%s writes request %s, %+v", who, claim.Spec.Resources.Requests.Storage(), claim.Status)
 }
 
@@ -230,8 +248,8 @@ func (m *model) move() {
 		m.administrator()
 	default:
 		m.note("somebody writes")
-		m.wrote(m.claim)
-		m.wrote(m.pv)
+		m.storeClaim(m.claim.DeepCopy())
+		m.storeVolume(m.pv.DeepCopy())
 	}
 }
 
@@ -242,8 +260,8 @@ func (m *model) note(format string, args ...any) {
 // control does one step of a controller, and checks that it may do that.
 func (m *model) control(i int) {
 	if m.runs[i] == nil {
-		m.runs[i] = &run{claim: m.claim.DeepCopy(), pv: m.pv.DeepCopy(), class: class(true)}
-		m.note("controller %d reads", i)
+		m.runs[i] = m.cached()
+		m.note("controller %d looks at its caches", i)
 		return
 	}
 	step := decide(m.runs[i].claim, m.runs[i].pv, m.runs[i].class, m.runs[i].seen, m.resizers[i].options)
@@ -253,12 +271,24 @@ func (m *model) control(i int) {
 		return
 	}
 	status, volume := capacity(m.claim.Status.Capacity), capacity(m.pv.Spec.Capacity)
-	err := m.resizers[i].perform(context.Background(), m.runs[i], step)
+	err := m.resizers[i].advance(context.Background(), m.runs[i], step)
 	m.note("controller %d: %s, %v", i, step, err)
 	if err != nil {
 		m.drop(i)
 	}
 	m.check(status, volume)
+}
+
+// cached is a run that begins with what the informers have: each is perhaps one write late.
+func (m *model) cached() *run {
+	claim, pv := m.claim, m.pv
+	if !m.settling && m.rand.IntN(4) == 0 {
+		claim = m.claimBefore
+	}
+	if !m.settling && m.rand.IntN(4) == 0 {
+		pv = m.pvBefore
+	}
+	return &run{claim: claim.DeepCopy(), pv: pv.DeepCopy(), class: class(true)}
 }
 
 // check looks at what must hold after each step of a controller.
@@ -407,16 +437,17 @@ func (m *model) administrator() {
 	if m.kind == "file system" && size.Value() > m.size() {
 		return // the kubelet would believe it, and then nobody asks Ceph
 	}
-	m.pv = m.pv.DeepCopy()
-	m.pv.Spec.Capacity = with(nil, size)
-	m.wrote(m.pv)
+	pv := m.pv.DeepCopy()
+	pv.Spec.Capacity = with(nil, size)
+	m.storeVolume(pv)
 	m.note("administrator writes %s to the PersistentVolume", size.String())
 }
 
 // settle lets everybody but the user go on until nobody has anything to do.
 func (m *model) settle() {
 	m.note("all faults end")
-	m.outcome = works
+	m.outcome, m.settling = works, true
+	defer func() { m.settling = false }()
 	for range 30 {
 		before := m.writes
 		for i := range m.runs {

@@ -25,7 +25,7 @@ func (r *Resizer) patchClaimStatus(ctx context.Context, run *run, change func(*c
 	if err != nil {
 		return fmt.Errorf("write the state of the growth to the claim: %w", err)
 	}
-	run.claim = written
+	run.claim, run.live = written, true
 	return nil
 }
 

@@ -161,28 +161,22 @@ func (r *Resizer) sync(ctx context.Context, name cache.ObjectName) error {
 	return err
 }
 
-// syncClaim decides on live objects, once the claim has a seat.
+// syncClaim does what is due, once the claim has a seat.
 func (r *Resizer) syncClaim(ctx context.Context, name cache.ObjectName) error {
-	live, err := r.due(ctx, name)
-	if err != nil || live == nil {
+	run, err := r.due(ctx, name)
+	if err != nil || run == nil {
 		return err
 	}
-	leave, err := r.options.Seats.OfVolume(ctx, live.pv)
+	leave, err := r.options.Seats.OfVolume(ctx, run.pv)
 	if err != nil {
 		return nil // the process ends
 	}
 	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
 	defer cancel()
-	if live.claim, err = r.client.CoreV1().PersistentVolumeClaims(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{}); err != nil {
-		return err
-	}
-	if live.pv, err = r.client.CoreV1().PersistentVolumes().Get(ctx, live.pv.Name, metav1.GetOptions{}); err != nil {
-		return err
-	}
-	err = r.converge(ctx, live)
-	if err != nil || live.seen.size != nil { // else Ceph was not asked
-		r.stalled.Ended(name.String(), live.pv.Spec.StorageClassName, err)
+	err = r.converge(ctx, run)
+	if err != nil || run.seen.size != nil { // else Ceph was not asked
+		r.stalled.Ended(name.String(), run.pv.Spec.StorageClassName, err)
 	}
 	return err
 }

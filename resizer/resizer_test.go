@@ -220,25 +220,80 @@ func TestGrowthThatDoesNotReachCeph(t *testing.T) {
 	}
 }
 
-func TestConflictIsTriedAgain(t *testing.T) {
+// What somebody else has written is read, and the growth goes on from there.
+func TestConflictEndsNothing(t *testing.T) {
 	claim, pv := pair("2Gi", "1Gi", "1Gi")
 	w := newWorld(t, claim, pv)
 	w.backend.Put("x", gib)
-	w.resizer.options.RetryStart = time.Millisecond
 	conflicts := 5
-	w.client.PrependReactor("patch", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
+	w.client.PrependReactor("patch", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
 		conflicts--
 		return conflicts > 0, nil, apierrors.NewConflict(corev1.Resource("x"), "x", errors.New("somebody has written"))
 	})
-	w.resizer.queue.Add("ns/data")
-	for conflicts > 0 {
-		w.resizer.next(t.Context()) // waits until it is there again
+	if err := w.sync(t); err != nil {
+		t.Fatal(err)
 	}
-	if got := w.backend.Sizes()["x"]; got != 2*gib {
-		t.Errorf("the volume has %d bytes", got)
+	if got := w.backend.Sizes()["x"]; conflicts > 0 || got != 2*gib {
+		t.Errorf("the volume has %d bytes, with %d conflicts left", got, conflicts)
 	}
 	if events := w.events(); strings.Contains(events, "Warning") {
 		t.Errorf("a conflict is told: %s", events)
+	}
+}
+
+// A growth begins with what the caches say. If that may have been begun before, the API
+// server is asked first.
+func TestReadsBeforeGrowth(t *testing.T) {
+	for state, c := range map[string]struct {
+		change change
+		want   int
+	}{
+		"a new request": {func(*corev1.PersistentVolumeClaim, *corev1.PersistentVolume) {}, 0},
+		"one that has begun": {func(claim *corev1.PersistentVolumeClaim, _ *corev1.PersistentVolume) {
+			markBegun(claim, capacity(claim.Spec.Resources.Requests))
+		}, 2},
+	} {
+		t.Run(state, func(t *testing.T) {
+			claim, pv := pair("2Gi", "1Gi", "1Gi")
+			c.change(claim, pv)
+			w := newWorld(t, claim, pv)
+			w.backend.Put("x", gib)
+			if err := w.sync(t); err != nil {
+				t.Fatal(err)
+			}
+			reads := 0
+			for _, action := range w.client.Actions() {
+				if action.Matches("get", "persistentvolumeclaims") || action.Matches("get", "persistentvolumes") {
+					reads++
+				}
+			}
+			if reads != c.want {
+				t.Errorf("%d reads, want %d: %v", reads, c.want, w.client.Actions())
+			}
+		})
+	}
+}
+
+// A claim, or a volume, that was deleted and made again meanwhile is another one.
+func TestAttemptEndsWithItsObjects(t *testing.T) {
+	claim, pv := pair("2Gi", "1Gi", "1Gi")
+	markBegun(claim, capacity(claim.Spec.Resources.Requests))
+	otherClaim, otherVolume := claim.DeepCopy(), pv.DeepCopy()
+	otherClaim.UID, otherVolume.UID = "another", "another"
+	for resource, again := range map[string]runtime.Object{"persistentvolumeclaims": otherClaim, "persistentvolumes": otherVolume} {
+		t.Run(resource, func(t *testing.T) {
+			w := newWorld(t, claim, pv)
+			w.backend.Put("x", gib)
+			w.client.PrependReactor("get", resource, func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, again, nil
+			})
+			if err := w.sync(t); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.backend.Sizes()["x"]; got != gib {
+				t.Errorf("the volume has %d bytes", got)
+			}
+		})
 	}
 }
 

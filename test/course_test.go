@@ -105,6 +105,13 @@ func (c *course) is(claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVo
 	return claim != nil && pv != nil && c.goal(claim, pv)
 }
 
+// volume is the name of a claim's volume.
+func (c *course) volume(claim string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.volumes[claim].Name
+}
+
 // over is closed when all have arrived.
 func (c *course) over() <-chan struct{} {
 	c.mu.Lock()

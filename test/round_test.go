@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
 // round is what a contender does with the claims of one class.
@@ -56,22 +57,33 @@ func (r *round) live(claims, alone int) {
 	r.oneByOne(alone)
 	r.deleteClaims()
 	r.awaitRest(r.ceph)
-	of := r.client.CoreV1().PersistentVolumeClaims(r.namespace)
-	ctx := r.t.Context()
 	r.atOnce("create", claims, isBoundClaim, r.create)
-	r.atOnce("grow", claims, isGrownTo(int64(2*r.sizeMiB)<<20), func(name string) error {
-		patch := fmt.Appendf(nil, `{"spec":{"resources":{"requests":{"storage":"%dMi"}}}}`, 2*r.sizeMiB)
-		_, err := of.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
-		return err
-	})
+	r.atOnce("grow", claims, r.isGrown(), r.grow)
 	r.deleted = time.Now()
-	r.atOnce("delete", claims, nil, func(name string) error { return of.Delete(ctx, name, metav1.DeleteOptions{}) })
+	r.atOnce("delete", claims, nil, r.delete)
+}
+
+func (r *round) claims() typedcorev1.PersistentVolumeClaimInterface {
+	return r.client.CoreV1().PersistentVolumeClaims(r.namespace)
 }
 
 func (r *round) create(name string) error {
 	claim := r.newClaim(r.class, fmt.Sprintf("%dMi", r.sizeMiB), named(name))
-	_, err := r.client.CoreV1().PersistentVolumeClaims(r.namespace).Create(r.t.Context(), claim, metav1.CreateOptions{})
+	_, err := r.claims().Create(r.t.Context(), claim, metav1.CreateOptions{})
 	return err
+}
+
+// grow asks for twice the size.
+func (r *round) grow(name string) error {
+	patch := fmt.Appendf(nil, `{"spec":{"resources":{"requests":{"storage":"%dMi"}}}}`, 2*r.sizeMiB)
+	_, err := r.claims().Patch(r.t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{})
+	return err
+}
+
+func (r *round) isGrown() goal { return isGrownTo(int64(2*r.sizeMiB) << 20) }
+
+func (r *round) delete(name string) error {
+	return r.claims().Delete(r.t.Context(), name, metav1.DeleteOptions{})
 }
 
 func (r *round) oneByOne(claims int) {
@@ -80,17 +92,22 @@ func (r *round) oneByOne(claims int) {
 	cpu := r.cpu()
 	begin := time.Now()
 	for i := range claims {
-		name := fmt.Sprintf("alone-%d", i)
-		r.course.begin(isBoundClaim, 1)
-		begin := time.Now()
-		if err := r.create(name); err != nil {
-			r.t.Fatal(err)
-		}
-		m.times = append(m.times, r.arrived(1)[name].Sub(begin))
+		m.times = append(m.times, r.one(fmt.Sprintf("alone-%d", i), isBoundClaim, r.create))
 	}
 	m.took = time.Since(begin)
 	m.cpu = r.cpu() - cpu
 	r.measured = append(r.measured, m)
+}
+
+// one measures from a request about a claim until that has got where it should.
+func (r *round) one(name string, goal goal, request func(name string) error) time.Duration {
+	r.t.Helper()
+	r.course.begin(goal, 1)
+	begin := time.Now()
+	if err := request(name); err != nil {
+		r.t.Fatal(err)
+	}
+	return r.arrived(1)[name].Sub(begin)
 }
 
 // atOnce measures from the requests about claims until each has got where it should.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -63,6 +64,8 @@ func newClient(kubeconfig string) (kubernetes.Interface, error) {
 	}
 	config.QPS = -1
 	config.WarningHandler = rest.NoWarnings{}
+	config.ContentType = runtime.ContentTypeProtobuf // as the controller does
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	return kubernetes.NewForConfig(config)
 }
 
