@@ -18,6 +18,7 @@ const (
 	cyclesVariable = "SOAK_CYCLES"
 	defaultCycles  = 120
 	soakTogether   = 10 // volumes of each kind
+	longTogether   = 30 // in a run of its own
 	soakSamples    = 40 // rows of the table, at most
 )
 
@@ -25,20 +26,23 @@ const (
 // it held after the first of them.
 func TestNothingIsKept(t *testing.T) {
 	t.Parallel()
-	cycles := number(t, cyclesVariable, defaultCycles)
+	cycles, together, long := number(t, cyclesVariable, defaultCycles), soakTogether, os.Getenv(cyclesVariable) != ""
+	if long {
+		together = longTogether
+	}
 	ceph := suite.ceph[0]
 	s := newScene(t)
 	s.serveAlone(operatorFlags...)
 	fresh := s.atRest()
 	classes := []string{s.rbdClass(ceph), s.cephfsClass(ceph), s.tenantClass(ceph), s.directoryClass(ceph)}
-	s.cycle(classes) // connections are open, and threads are there for all that runs at once
+	s.cycle(classes, together) // connections are open, and threads are there for all that runs at once
 	before := s.atRest()
 	t.Logf("%6d cycles: %s", 0, before)
-	batch := soakTogether * len(classes)
+	batch := together * len(classes)
 	every := max(1, cycles/batch/soakSamples)
 	var samples []held
 	for done := batch; done <= cycles; done += batch {
-		s.cycle(classes)
+		s.cycle(classes, together)
 		if done/batch%every == 0 {
 			now := s.atRest()
 			samples = append(samples, now)
@@ -53,7 +57,7 @@ func TestNothingIsKept(t *testing.T) {
 	if after.threads > before.threads+2*few || after.cephThreads > before.cephThreads+few || after.descriptors > before.descriptors+few || after.goroutines > before.goroutines+few {
 		t.Errorf("%d cycles later the process holds more than before\nbefore: %s\nafter:  %s", cycles, before, after)
 	}
-	if os.Getenv(cyclesVariable) != "" {
+	if long {
 		s.wantSteady(samples)
 		s.wantAsFresh(fresh)
 	}
@@ -62,9 +66,9 @@ func TestNothingIsKept(t *testing.T) {
 // soakMargin is for connections that are open at one time and not at another.
 const soakMargin = 20
 
-func (s *scene) cycle(classes []string) {
+func (s *scene) cycle(classes []string, together int) {
 	s.t.Helper()
-	s.makeAndGrow(classes, soakTogether)
+	s.makeAndGrow(classes, together)
 	s.deleteClaims()
 }
 

@@ -80,6 +80,7 @@ type limits struct {
 
 // NewPool returns an empty pool.
 func NewPool(options Options) *Pool {
+	boundMalloc()
 	return &Pool{
 		options:     options,
 		connections: newShared(idleAfter, (*rados.Conn).Shutdown),
