@@ -54,7 +54,7 @@ const closeTimeout = 3 * time.Second
 func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*controllers, error) {
 	ceph := newPool(o, tenure)
 	access := newAccess(client, ceph)
-	shared := informers.NewSharedInformerFactoryWithOptions(client, controller.DefaultResyncPeriod, informers.WithTransform(withoutManagedFields))
+	shared := informers.NewSharedInformerFactoryWithOptions(client, controller.DefaultResyncPeriod, informers.WithTransform(slim))
 	c := &controllers{
 		informers: shared,
 		nodes:     newNodes(client),
@@ -110,11 +110,12 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 	return c, err
 }
 
-// withoutManagedFields drops the half of most objects that nobody reads here. What is
-// written anew without it the API server completes.
-func withoutManagedFields(object any) (any, error) {
+// slim drops what nobody reads here, which is more than half of most objects. What the
+// loops write are differences, so it does not get lost.
+func slim(object any) (any, error) {
 	if object, ok := object.(metav1.Object); ok {
 		object.SetManagedFields(nil)
+		delete(object.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
 	}
 	return object, nil
 }

@@ -4,9 +4,11 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/cache"
 )
 
 // sig-storage-lib puts a volume that it has stored into the informer's cache, which makes
@@ -30,5 +32,26 @@ func TestStoredVolumesAreToldHoweverTheyAreSeen(t *testing.T) {
 	}
 	if name := <-told; name != "pvc-1" {
 		t.Errorf("told of %q", name)
+	}
+}
+
+// Nobody reads what kubectl and the API server note for themselves, and all else somebody does.
+func TestInformersKeepLittle(t *testing.T) {
+	claim := &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "data", Namespace: "ns",
+			Annotations:   map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "other": "read"},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}},
+		},
+		Spec: corev1.PersistentVolumeClaimSpec{VolumeName: "pvc-1"},
+	}
+	want := claim.DeepCopy()
+	want.ManagedFields, want.Annotations = nil, map[string]string{"other": "read"}
+	kept, err := slim(claim)
+	if err != nil || !equality.Semantic.DeepEqual(kept, want) {
+		t.Errorf("got %+v, %v", kept, err)
+	}
+	if kept, err := slim(cache.DeletedFinalStateUnknown{Key: "ns/data"}); err != nil || kept == nil {
+		t.Errorf("the note that a deletion was missed is lost: %v, %v", kept, err)
 	}
 }
