@@ -64,7 +64,7 @@ node-check: build ## a real kubelet on a real kernel mounts and grows the volume
 
 # The rounds of a benchmark of claims are in one run of it.
 bench_claims = BENCH_RESULTS=$(BENCH_RESULTS) $(e2e_env) $(go) test -run=none -benchtime=1x -timeout=4h $(e2e_package) -bench
-bench: build localcluster ## measure: claims beside what Kubernetes and Ceph alone allow (BENCH_CLAIMS, BENCH_ROUNDS); growth in a mount; claims beside a cluster that hangs
+bench: build localcluster ## measure: claims beside what Kubernetes and Ceph alone allow (BENCH_CLAIMS, BENCH_ROUNDS); growth in a mount; claims beside a cluster that hangs, and beside BENCH_BOUND=10000 others
 	@hack/install-deps.sh gnuplot-nox
 	rm -f $(BENCH_RESULTS)/claims.csv
 	$(bench_claims) '^BenchmarkClaims$$'
@@ -72,6 +72,7 @@ bench: build localcluster ## measure: claims beside what Kubernetes and Ceph alo
 	$(go) run ./hack/bench $(BENCH_RESULTS)
 	gnuplot -c hack/bench/rates.gnuplot $(BENCH_RESULTS)
 	$(e2e_env) $(go) test -run=none -bench='Growth|Isolation' -benchtime=10x -timeout=45m $(e2e_package)
+	$(e2e_env) $(go) test -run=none -bench='Size|Scale' -benchtime=1x -timeout=3h $(e2e_package)
 
 # Where the figures of make bench are left.
 BENCH_RESULTS ?= $(CURDIR)/bench-results
