@@ -126,7 +126,9 @@ func (u *chaosUser) work(ctx context.Context) {
 		case <-pause.C:
 		}
 		if len(u.sizes) == 0 || len(u.sizes) < chaosClaims && u.dice.IntN(2) == 0 {
-			u.s.tell(u.create(context.WithoutCancel(ctx)))
+			if !u.isAhead(ctx) {
+				u.s.tell(u.create(context.WithoutCancel(ctx)))
+			}
 			continue
 		}
 		claim := slices.SortedFunc(maps.Keys(u.sizes), byName)[u.dice.IntN(len(u.sizes))]
@@ -145,6 +147,17 @@ func (u *chaosUser) work(ctx context.Context) {
 			u.s.tell(err)
 		}
 	}
+}
+
+// isAhead reports whether Kubernetes is still at claims that were deleted long ago: it would
+// be at ever more of them, and nothing would be done within anybody's patience.
+func (u *chaosUser) isAhead(ctx context.Context) bool {
+	before := len(u.deleted) - chaosClaims
+	if before < 0 {
+		return false
+	}
+	_, err := getClaim(context.WithoutCancel(ctx), u.deleted[before])
+	return err == nil
 }
 
 func byName(a, b *corev1.PersistentVolumeClaim) int { return strings.Compare(a.Name, b.Name) }

@@ -47,6 +47,10 @@ type controllers struct {
 	stalled   *stalled.Work
 }
 
+// eventsKept are those of which repetitions are counted. The resizer tells each cause once,
+// so client-go's 4,096, of some 2 KiB, would wait for nothing.
+const eventsKept = 512
+
 // closeTimeout bounds the wait for Ceph at the end. Ending the mounts of CephFS takes
 // about a second.
 const closeTimeout = 3 * time.Second
@@ -58,7 +62,7 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 	c := &controllers{
 		informers: shared,
 		nodes:     newNodes(client),
-		events:    record.NewBroadcaster(),
+		events:    record.NewBroadcaster(record.WithCorrelatorOptions(record.CorrelatorOptions{LRUCacheSize: eventsKept})),
 		ceph:      ceph,
 		stalled:   stalled.New(),
 	}
