@@ -80,7 +80,6 @@ func TestChaos(t *testing.T) {
 	if len(deleted) < kills/2 {
 		t.Errorf("only %d claims were deleted during %d kills: too little went on", len(deleted), kills)
 	}
-	ceph.use(t, defaultPool)
 	s.eventually("all claims are as they were last asked for", func(ctx context.Context) error { return areAsAsked(ctx, sizes) })
 	s.allGone(ceph, deleted)
 	s.wantNoNotes()
@@ -91,16 +90,6 @@ func TestChaos(t *testing.T) {
 			t.Errorf("the volume of claim %s got smaller", claim.Name)
 		}
 	}
-}
-
-// use makes the traffic that a pool elsewhere always has. An OSD (16.2) that is told of a
-// watch when the client has just been killed writes it down, and then never looks whether
-// it is over, until it reads the object anew: when others have taken its place in memory.
-// Until then the image counts as in use.
-func (c *cephCluster) use(t testing.TB, pool string) {
-	t.Helper()
-	c.run(t, "rados", "--pool="+pool, "bench", "3", "write", "-b", "4096", "--no-cleanup", "--run-name=chaos")
-	c.run(t, "rados", "--pool="+pool, "cleanup", "--run-name=chaos")
 }
 
 func number(t testing.TB, variable string, otherwise int) int {

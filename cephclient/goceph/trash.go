@@ -55,6 +55,9 @@ func resumeTrash(conn *rados.Conn, ioctx *rados.IOContext, op operation, volume 
 	if ids, err = inTrash(ioctx, volume.Name); err != nil {
 		return nil, err
 	}
+	for _, id := range ids {
+		_ = timeForgottenWatches(ioctx, id) // the removal says what is wrong
+	}
 	err = discard(ioctx, volume.Name)
 	if errors.Is(err, errHasHeader) { // librbd 16.2 says "not found" of the entry that it could not make
 		err = cephclient.NewError(cephclient.ErrNoSpace, op.name, "the pool takes no entry of the trash", true)
@@ -83,10 +86,11 @@ func releaseUnused(ioctx *rados.IOContext, image *rbd.Image, check func(cephclie
 	if err != nil {
 		return "", err
 	}
-	if err := check(info); err != nil {
+	if id, err = image.GetId(); err != nil {
 		return "", err
 	}
-	if id, err = image.GetId(); err != nil {
+	if err := check(info); err != nil {
+		_ = timeForgottenWatches(ioctx, id) // for the next attempt: this one says what keeps the image
 		return "", err
 	}
 	return id, release(ioctx, id, lost)

@@ -4,12 +4,16 @@ image.py hold IMAGE               open and write to it, which takes its lock, pr
                                   "held", close it when stdin ends
 image.py write IMAGE OFFSET TEXT  write and flush
 image.py read IMAGE OFFSET LENGTH print what is there
+image.py die IMAGE SECONDS        ask to watch the image, and die after so long
 
 The environment has the PersistentVolume's fields: MONITORS, POOL, USER, and KEY.
 """
 
 import os
+import signal
 import sys
+import threading
+import time
 
 import rados
 import rbd
@@ -20,7 +24,7 @@ def main():
     conf = {"mon_host": os.environ["MONITORS"], "key": os.environ["KEY"]}
     with rados.Rados(rados_id=os.environ["USER"], conf=conf) as cluster:
         with cluster.open_ioctx(os.environ["POOL"]) as ioctx:
-            with rbd.Image(ioctx, name) as image:
+            with rbd.Image(ioctx, name, read_only=action == "die") as image:
                 if action == "hold":
                     image.write(b"held", 0)
                     image.flush()
@@ -31,6 +35,12 @@ def main():
                     image.flush()
                 elif action == "read":
                     print(image.read(int(rest[0]), int(rest[1])).decode(), end="")
+                elif action == "die":
+                    header = "rbd_header." + image.id()
+                    watch = lambda: ioctx.watch(header, lambda *_: None)
+                    threading.Thread(target=watch, daemon=True).start()
+                    time.sleep(float(rest[0]))
+                    os.kill(os.getpid(), signal.SIGKILL)
 
 
 main()
