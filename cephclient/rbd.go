@@ -34,9 +34,10 @@ type ImageStore interface {
 	// size that it has then; librbd itself refuses to shrink it (ErrInvalid). If want
 	// fails, so does Grow, and nothing is changed.
 	Grow(ctx context.Context, volume Volume, want func(ImageInfo) (sizeBytes int64, err error)) (sizeBytes int64, err error)
-	// Remove moves the image to the pool's trash, unless check fails, and has its
-	// removal scheduled; an image that is in the trash already is only scheduled, and
-	// remains of a creation that was cut short are discarded. Absent: nil.
+	// Remove moves the image to the pool's trash, unless check fails, and removes it from
+	// there if it is small, or has its removal scheduled; an image that is in the trash
+	// already is only scheduled, and remains of a creation that was cut short are
+	// discarded. Absent: nil.
 	Remove(ctx context.Context, volume Volume, check func(ImageInfo) error) error
 	// Discard removes what is left of an image whose creation was cut short:
 	// its name is taken, but it has no header, hence no data.

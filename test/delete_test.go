@@ -106,6 +106,31 @@ func TestDeleteLargeImage(t *testing.T) {
 	})
 }
 
+// An image's data may be in a pool of which the identity knows nothing: the mgr removes them.
+func TestDeleteImageWithDataOutOfReach(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	s := newScene(t)
+	pool := s.ownPool(ceph, with("dataPool", ceph.RBDDataPool))
+	pool.create()
+	claim, pv := s.made(pool.class, "1Gi")
+	s.deleteClaim(claim)
+	s.gone(pv.Name)
+	s.poolIsEmpty(ceph, pool.name)
+	pool.remove()
+}
+
+// poolIsEmpty waits until a pool of a test's own has no images, and no remains of any.
+func (s *scene) poolIsEmpty(ceph *cephCluster, pool string) {
+	s.t.Helper()
+	s.eventuallyIn(s.t.Context(), toolInterval, patience, "the pool is empty", func(context.Context) error {
+		if left := ceph.run(s.t, "rados", "--pool="+pool, "ls"); strings.Contains(left, "rbd_header") {
+			return fmt.Errorf("it has %q", left)
+		}
+		return nil
+	})
+}
+
 // beheadImage leaves of an image what a creation that was cut short leaves.
 func (c *cephCluster) beheadImage(t testing.TB, claim *corev1.PersistentVolumeClaim) {
 	t.Helper()

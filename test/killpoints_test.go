@@ -61,7 +61,7 @@ func TestKilledAtEachWrite(t *testing.T) {
 		bound  int // and of those, before the claim is Bound
 	}{
 		"RBD":                {func(s *scene, _ string) string { return s.rbdClass(ceph) }, afterWrite, 10, 3},
-		"RBD, inside librbd": {func(s *scene, _ string) string { return s.rbdClass(ceph) }, insideLibrbd, 9, 4},
+		"RBD, inside librbd": {func(s *scene, _ string) string { return s.rbdClass(ceph) }, insideLibrbd, 15, 4},
 		"CephFS":             {func(s *scene, _ string) string { return s.cephfsClass(ceph) }, afterWrite, 10, 3},
 		"CephFS, users":      {func(s *scene, _ string) string { return s.tenantClass(ceph) }, afterWrite, 12, 5},
 		"CephFS, directories": {func(s *scene, root string) string {
@@ -134,7 +134,7 @@ func (s *scene) killedAtEachWrite(ceph *cephCluster, kill killer, class string, 
 	s.t.Helper()
 	for write := 1; ; write++ {
 		k := s.killedAt(kill, write)
-		k.claim = s.claim(class, "64Mi")
+		k.claim = s.claim(class, "4Mi")
 		k.live()
 		more := s.controller.hasExited() && recover(k)
 		k.wantEnd(ceph)
@@ -162,7 +162,7 @@ func TestKilledTwice(t *testing.T) {
 			const atLeast = 5 // what is left is found, and removed in two writes, and an image is begun anew
 			for second, more := 1, true; more; second++ {
 				k := s.killedAt(kill, first)
-				k.claim = s.claim(class, "64Mi")
+				k.claim = s.claim(class, "4Mi")
 				k.live()
 				s.killedAt(kill, second)
 				k.live()
@@ -211,9 +211,9 @@ func (k *killed) live() {
 	if k.controller.hasExited() {
 		return
 	}
-	k.request(k.claim, "128Mi")
+	k.request(k.claim, "8Mi")
 	k.requested = true
-	k.untilKilled("has grown", func(ctx context.Context) error { return hasGrown(ctx, k.claim, 128<<20) })
+	k.untilKilled("has grown", func(ctx context.Context) error { return hasGrown(ctx, k.claim, 8<<20) })
 	if k.controller.hasExited() {
 		return
 	}
@@ -230,9 +230,9 @@ func (k *killed) carryOn() {
 	}
 	k.bound(k.claim)
 	if !k.requested {
-		k.request(k.claim, "128Mi")
+		k.request(k.claim, "8Mi")
 	}
-	k.eventually("claim "+k.claim.Name+" has grown", func(ctx context.Context) error { return hasGrown(ctx, k.claim, 128<<20) })
+	k.eventually("claim "+k.claim.Name+" has grown", func(ctx context.Context) error { return hasGrown(ctx, k.claim, 8<<20) })
 	k.deleteClaim(k.claim)
 }
 

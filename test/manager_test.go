@@ -20,6 +20,7 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 	rbd, cephfs := s.rbdClass(ceph), s.cephfsClass(ceph)
 	s.made(cephfs, "1Gi") // connected when it stops answering
 	grows, _ := s.made(s.tenantClass(ceph), "1Gi")
+	goes, going := s.made(rbd, "1Gi")
 	resume := ceph.hang(t, "mgr")
 
 	var waiting []*corev1.PersistentVolumeClaim
@@ -32,6 +33,9 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 	s.event(waiting[0], "ProvisioningFailed", "no answer from the mgr", "ceph mgr fail")
 	claims(6) // while the calls of the first are still under way
 	s.made(rbd, "1Gi")
+	s.deleteClaim(goes)
+	s.gone(going.Name)
+	s.traceless(ceph, goes)
 	s.made(s.directoryClass(ceph), "1Gi") // and its user
 	s.request(grows, "2Gi")
 	s.finished(grows, 2<<30)

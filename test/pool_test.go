@@ -11,7 +11,7 @@ type pool struct {
 }
 
 // ownPool prepares everything for a pool but the pool itself.
-func (s *scene) ownPool(ceph *cephCluster) pool {
+func (s *scene) ownPool(ceph *cephCluster, changes ...classChange) pool {
 	s.t.Helper()
 	p := pool{scene: s, ceph: ceph, name: s.namespace, id: "admin-of-" + s.namespace}
 	ceph.run(s.t, "ceph", append([]string{"auth", "get-or-create", "client." + p.id}, rbdAdminCaps(p.name)...)...)
@@ -20,8 +20,8 @@ func (s *scene) ownPool(ceph *cephCluster) pool {
 		s.t.Fatal(err)
 	}
 	s.secret(p.id, map[string]string{"key": key})
-	p.class = s.rbdClass(ceph, with("pool", p.name), with("adminId", p.id),
-		with("adminSecretNamespace", s.namespace), with("adminSecretName", p.id))
+	p.class = s.rbdClass(ceph, append(changes, with("pool", p.name), with("adminId", p.id),
+		with("adminSecretNamespace", s.namespace), with("adminSecretName", p.id))...)
 	return p
 }
 

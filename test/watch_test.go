@@ -34,12 +34,7 @@ func TestForgottenWatch(t *testing.T) {
 			before(t, image)
 			s.deleteClaim(claim)
 			s.gone(pv.Name)
-			s.eventuallyIn(t.Context(), toolInterval, patience, "the pool is empty", func(context.Context) error {
-				if left := ceph.run(t, "rados", "--pool="+pool.name, "ls"); strings.Contains(left, "rbd_header") {
-					return fmt.Errorf("it has %q", left)
-				}
-				return nil
-			})
+			s.poolIsEmpty(ceph, pool.name)
 			pool.remove()
 		})
 	}

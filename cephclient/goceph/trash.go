@@ -11,16 +11,26 @@ import (
 	"ceph.example/ceph-provisioner/cephclient"
 )
 
-// Remove is similar to: rbd trash mv; ceph rbd task add trash remove. Removing
-// the objects of a large image takes long, also of an empty one (31 s for 1 TiB
-// without object map), so that is left to the mgr.
+// objectsAtOnce is how many objects of an image are removed while the caller waits: 4 GB of
+// them at their default size of 4 MiB, which librbd removes ten at a time.
+const objectsAtOnce = 1000
+
+// trashed is an image in the trash.
+type trashed struct {
+	id    string
+	small bool // it has objectsAtOnce at most, and no removal of it was begun
+}
+
+// Remove is similar to: rbd trash mv; rbd trash rm. Removing the objects of a large image
+// takes long, also of an empty one (31 s for 1 TiB without object map), so that is left to
+// the mgr, as by: ceph rbd task add trash remove. The mgr removes one image after the other.
 func (i images) Remove(ctx context.Context, volume cephclient.Volume, check func(cephclient.ImageInfo) error) error {
-	ids, err := i.moveToTrash(ctx, volume, check)
+	moved, err := i.moveToTrash(ctx, volume, check)
 	if err != nil {
 		return err
 	}
-	for _, id := range ids {
-		if err := i.purge(ctx, volume, id); err != nil {
+	for _, image := range moved {
+		if err := i.purge(ctx, volume, image); err != nil {
 			return err
 		}
 	}
@@ -29,93 +39,107 @@ func (i images) Remove(ctx context.Context, volume cephclient.Volume, check func
 
 // moveToTrash returns the trash entries of the image: the new one, or those that
 // an earlier attempt left. What is left of an image without header is removed.
-func (i images) moveToTrash(ctx context.Context, volume cephclient.Volume, check func(cephclient.ImageInfo) error) ([]string, error) {
+func (i images) moveToTrash(ctx context.Context, volume cephclient.Volume, check func(cephclient.ImageInfo) error) ([]trashed, error) {
 	op := change("delete", volume, osd)
-	return call(ctx, i.session, op, func(conn *rados.Conn) (ids []string, err error) {
+	return call(ctx, i.session, op, func(conn *rados.Conn) (moved []trashed, err error) {
 		err = withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
-			id, err := trash(ioctx, volume.Name, check)
+			image, err := trash(ioctx, volume.Name, check)
 			if causeOf(err) == cephclient.ErrNotFound {
-				ids, err = resumeTrash(conn, ioctx, op, volume)
+				moved, err = resumeTrash(conn, ioctx, op, volume)
 				return err
 			}
-			ids = []string{id}
+			moved = []trashed{image}
 			return err
 		})
-		return ids, err
+		return moved, err
 	})
 }
 
 // resumeTrash is for an image that can't be opened by its name. A move that was cut short is
 // carried on by the next; until then the entry can't be removed: "image is pending moving to
 // the trash".
-func resumeTrash(conn *rados.Conn, ioctx *rados.IOContext, op operation, volume cephclient.Volume) (ids []string, err error) {
+func resumeTrash(conn *rados.Conn, ioctx *rados.IOContext, op operation, volume cephclient.Volume) (moved []trashed, err error) {
 	if err := unlessAbsent(rbd.GetImage(ioctx, volume.Name).Trash(0)); err != nil {
 		return nil, err
 	}
-	if ids, err = inTrash(ioctx, volume.Name); err != nil {
+	if moved, err = inTrash(ioctx, volume.Name); err != nil {
 		return nil, err
 	}
-	for _, id := range ids {
-		_ = timeForgottenWatches(ioctx, id) // the removal says what is wrong
+	for _, image := range moved {
+		if forgotten, _ := timeForgottenWatches(ioctx, image.id); forgotten { // the mgr would try in vain
+			return nil, &cephclient.Error{
+				Cause: cephclient.ErrInUse, Op: op.name, Detail: "by a client that is gone",
+				Remedy: "deletion is tried again by itself",
+			}
+		}
 	}
 	err = discard(ioctx, volume.Name)
 	if errors.Is(err, errHasHeader) { // librbd 16.2 says "not found" of the entry that it could not make
 		err = cephclient.NewError(cephclient.ErrNoSpace, op.name, "the pool takes no entry of the trash", true)
 	}
-	if err == nil && len(ids) == 0 {
+	if err == nil && len(moved) == 0 {
 		err = poolStillExists(conn, op, volume.Container)
 	}
-	return ids, err
+	return moved, err
 }
 
-func trash(ioctx *rados.IOContext, name string, check func(cephclient.ImageInfo) error) (id string, err error) {
+func trash(ioctx *rados.IOContext, name string, check func(cephclient.ImageInfo) error) (moved trashed, err error) {
 	image, err := rbd.OpenImageReadOnly(ioctx, name, rbd.NoSnapshot)
 	if err != nil {
-		return "", err
+		return moved, err
 	}
-	id, err = releaseUnused(ioctx, image, check)
+	moved, err = releaseUnused(ioctx, image, check)
 	if err := errors.Join(err, image.Close()); err != nil {
-		return "", err
+		return moved, err
 	}
-	return id, rbd.GetImage(ioctx, name).Trash(0)
+	return moved, rbd.GetImage(ioctx, name).Trash(0)
 }
 
-// releaseUnused frees an image that may go of locks, and returns its ID.
-func releaseUnused(ioctx *rados.IOContext, image *rbd.Image, check func(cephclient.ImageInfo) error) (id string, err error) {
+// releaseUnused frees an image that may go of locks, and returns what it will be in the trash.
+func releaseUnused(ioctx *rados.IOContext, image *rbd.Image, check func(cephclient.ImageInfo) error) (unused trashed, err error) {
 	info, lost, err := describe(ioctx, image)
 	if err != nil {
-		return "", err
+		return unused, err
 	}
-	if id, err = image.GetId(); err != nil {
-		return "", err
+	if unused.id, err = image.GetId(); err != nil {
+		return unused, err
 	}
 	if err := check(info); err != nil {
-		_ = timeForgottenWatches(ioctx, id) // for the next attempt: this one says what keeps the image
-		return "", err
+		_, _ = timeForgottenWatches(ioctx, unused.id) // for the next attempt: this one says what keeps the image
+		return unused, err
 	}
-	return id, release(ioctx, id, lost)
+	unused.small = info.SizeBytes <= objectsAtOnce*info.ObjectSizeBytes
+	return unused, release(ioctx, unused.id, lost)
 }
 
-func inTrash(ioctx *rados.IOContext, name string) (ids []string, err error) {
-	trashed, err := rbd.GetTrashList(ioctx)
-	for _, entry := range trashed {
+// inTrash finds what an earlier attempt has moved there. Perhaps its removal was begun, and
+// the client that did it may still have it open: the mgr tries until it succeeds.
+func inTrash(ioctx *rados.IOContext, name string) (found []trashed, err error) {
+	entries, err := rbd.GetTrashList(ioctx)
+	for _, entry := range entries {
 		if entry.Name == name {
-			ids = append(ids, entry.Id)
+			found = append(found, trashed{id: entry.Id})
 		}
 	}
-	return ids, err
+	return found, err
 }
 
-// purge has the mgr remove a trashed image, or removes it itself where the
-// cluster has no mgr for that (before Nautilus) or the identity may not ask it.
-func (i images) purge(ctx context.Context, volume cephclient.Volume, id string) error {
+// purge removes a small image from the trash, and has the mgr remove others. Each does the
+// other's work where the identity may not: the image's data may be in a pool of their own,
+// and before Nautilus the mgr knows no such task.
+func (i images) purge(ctx context.Context, volume cephclient.Volume, image trashed) error {
+	if image.small {
+		if err := i.purgeDirectly(ctx, volume, image.id); !errors.Is(err, cephclient.ErrDenied) {
+			return err
+		}
+	}
 	op := change("schedule the removal of", volume, manager)
 	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
-		_, err := admin.NewFromConn(conn).Task().AddTrashRemove(admin.NewImageSpec(volume.Container, "", id))
+		_, err := admin.NewFromConn(conn).Task().AddTrashRemove(admin.NewImageSpec(volume.Container, "", image.id))
 		return none{}, unlessAbsent(err)
 	})
 	if errors.Is(err, cephclient.ErrUnsupported) || errors.Is(err, cephclient.ErrDenied) {
-		return i.purgeDirectly(ctx, volume, id)
+		return i.purgeDirectly(ctx, volume, image.id)
 	}
 	return err
 }

@@ -55,7 +55,7 @@ func connectBare(o options) (calls bareCalls, end func(), err error) {
 	}
 	if o.kind == rbdImage {
 		ioctx, err := conn.OpenIOContext(pool)
-		return &images{conn: conn, ioctx: ioctx, manager: newManager()}, conn.Shutdown, err
+		return &images{ioctx: ioctx}, conn.Shutdown, err
 	}
 	volumes := fileSystemVolumes{options: o, conn: conn}
 	if o.kind == subvolume { // its identity may not mount

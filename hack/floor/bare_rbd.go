@@ -6,14 +6,11 @@ import (
 
 	"github.com/ceph/go-ceph/rados"
 	"github.com/ceph/go-ceph/rbd"
-	"github.com/ceph/go-ceph/rbd/admin"
 )
 
-// images are the calls to librbd and the mgr.
+// images are the calls to librbd.
 type images struct {
-	conn    *rados.Conn
-	ioctx   *rados.IOContext
-	manager manager
+	ioctx *rados.IOContext
 }
 
 func (i *images) create(_ context.Context, name string, sizeBytes int64) error {
@@ -37,7 +34,7 @@ func (i *images) grow(_ context.Context, name string, sizeBytes int64) error {
 	return errors.Join(image.Resize2(uint64(sizeBytes), false, progress, nil), image.Close())
 }
 
-// remove leaves the work to the mgr.
+// remove goes by way of the trash.
 func (i *images) remove(_ context.Context, name string) error {
 	image, err := rbd.OpenImageReadOnly(i.ioctx, name, rbd.NoSnapshot)
 	if err != nil {
@@ -50,11 +47,8 @@ func (i *images) remove(_ context.Context, name string) error {
 	if err := rbd.GetImage(i.ioctx, name).Trash(0); err != nil {
 		return err
 	}
-	return i.manager.call(func() error {
-		_, err := admin.NewFromConn(i.conn).Task().AddTrashRemove(admin.NewImageSpec(pool, "", id))
-		return err
-	})
+	return rbd.TrashRemove(i.ioctx, id, true)
 }
 
-// destroy leaves nothing to anybody.
+// destroy is the shortest way.
 func (i *images) destroy(name string) error { return rbd.RemoveImage(i.ioctx, name) }
