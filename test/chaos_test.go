@@ -149,15 +149,15 @@ func (u *chaosUser) work(ctx context.Context) {
 	}
 }
 
-// isAhead reports whether Kubernetes is still at claims that were deleted long ago: it would
-// be at ever more of them, and nothing would be done within anybody's patience.
+// isAhead reports whether Kubernetes is still at claims that were deleted long ago, or at
+// their volumes: it would be at ever more of them, and nothing would be done within anybody's
+// patience.
 func (u *chaosUser) isAhead(ctx context.Context) bool {
 	before := len(u.deleted) - chaosClaims
 	if before < 0 {
 		return false
 	}
-	_, err := getClaim(context.WithoutCancel(ctx), u.deleted[before])
-	return err == nil
+	return claimAndVolumeAreGone(context.WithoutCancel(ctx), u.deleted[before]) != nil
 }
 
 func byName(a, b *corev1.PersistentVolumeClaim) int { return strings.Compare(a.Name, b.Name) }

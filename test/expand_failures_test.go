@@ -28,9 +28,11 @@ type failing struct {
 
 func (f *failing) image() string { return f.pool + "/" + volumeName(f.claim) }
 
-// rekey gives the identity another key and caps, which its connections do not have.
+// rekey gives the identity another key and caps, which its connections do not have, and
+// takes away the secret with the old key.
 func (f *failing) rekey(caps ...string) {
 	f.t.Helper()
+	f.deleteSecret(f.id)
 	f.ceph.run(f.t, "ceph", "auth", "rm", "client."+f.id)
 	f.ceph.run(f.t, "ceph", append([]string{"auth", "get-or-create", "client." + f.id}, caps...)...)
 }
