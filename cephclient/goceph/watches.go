@@ -19,12 +19,12 @@ const (
 )
 
 // timeForgottenWatches makes watches of an image end that never would, and says whether there
-// are such. An OSD to which a
-// watch comes in the moment in which the client dies may write it down and never look
-// whether it is over (16.2, at every third client that was killed within 1 ms of asking for
-// it), until it reads the image's header anew: it then takes it for over after 30 s, as
-// any whose client does not come back. As long as the image has other watches the OSD does not
-// read it anew, so this is to be repeated. Blocklisting the client does not help.
+// are such. An OSD to which a watch comes in the moment in which the client dies may write it
+// down and never look whether it is over (16.2, at every third client that was killed within
+// 1 ms of asking for it), until it reads the image's header anew: it then takes it for over
+// after 30 s, as any whose client does not come back. As long as the image has other watches
+// the OSD does not read it anew, so this is to be repeated. Blocklisting the client does not
+// help.
 func timeForgottenWatches(ioctx *rados.IOContext, id string) (forgotten bool, err error) {
 	image, err := rbd.OpenImageByIdReadOnly(ioctx, id, rbd.NoSnapshot)
 	if err != nil {
