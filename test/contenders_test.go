@@ -43,9 +43,10 @@ func contendersFor(b *testing.B, kind benchKind) []contender {
 		{"ours", func(b *testing.B, kind benchKind) []measurement {
 			flags := append(slices.Clone(ourBenchFlags), strings.Fields(os.Getenv(benchFlagsVariable))...)
 			r := newRound(b, kind, func(s *scene) { s.serveAlone(flags...) })
-			r.live(claims, alone)
 			if kind.name == "rbd" {
-				r.awaitReclaimed()
+				r.live(claims, alone, r.awaitReclaimed)
+			} else {
+				r.live(claims, alone)
 			}
 			return r.measured
 		}},

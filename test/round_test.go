@@ -51,8 +51,9 @@ func newRound(b *testing.B, kind benchKind, start func(*scene)) *round {
 	return r
 }
 
-// live measures claims one after the other, and then many at once.
-func (r *round) live(claims, alone int) {
+// live measures claims one after the other, and then many at once; and what comes when all
+// of them are gone.
+func (r *round) live(claims, alone int, gone ...func()) {
 	r.t.Helper()
 	r.oneByOne(alone)
 	r.deleteClaims()
@@ -60,7 +61,7 @@ func (r *round) live(claims, alone int) {
 	r.atOnce("create", claims, isBoundClaim, r.create)
 	r.atOnce("grow", claims, r.isGrown(), r.grow)
 	r.deleted = time.Now()
-	r.atOnce("delete", claims, nil, r.delete)
+	r.atOnce("delete", claims, nil, r.delete, gone...)
 }
 
 func (r *round) claims() typedcorev1.PersistentVolumeClaimInterface {
@@ -111,7 +112,7 @@ func (r *round) one(name string, goal goal, request func(name string) error) tim
 }
 
 // atOnce measures from the requests about claims until each has got where it should.
-func (r *round) atOnce(step string, claims int, goal goal, request func(name string) error) {
+func (r *round) atOnce(step string, claims int, goal goal, request func(name string) error, then ...func()) {
 	r.t.Helper()
 	r.course.begin(goal, claims)
 	asked := make([]time.Time, claims)
@@ -128,6 +129,9 @@ func (r *round) atOnce(step string, claims int, goal goal, request func(name str
 	for name, at := range r.arrived(claims) {
 		m.took = max(m.took, at.Sub(begin))
 		m.times = append(m.times, at.Sub(asked[indexOf(name)]))
+	}
+	for _, measure := range then {
+		measure()
 	}
 	time.Sleep(trailing) // nobody tells when the contender has nothing more to do
 	m.cpu, m.peakMiB = r.cpu()-cpu, r.peakMiB()
