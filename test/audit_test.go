@@ -56,7 +56,7 @@ func auditLeftovers() error {
 func (e *environment) leftovers(ctx context.Context) ([]string, error) {
 	var all []string
 	for _, ceph := range e.ceph {
-		for _, list := range []func(context.Context) ([]string, error){ceph.imageObjects, ceph.allSubvolumes, ceph.directories, ceph.volumeUsers} {
+		for _, list := range []func(context.Context) ([]string, error){ceph.allImageObjects, ceph.allSubvolumes, ceph.directories, ceph.volumeUsers} {
 			found, err := list(ctx)
 			if err != nil {
 				return nil, err
@@ -83,11 +83,16 @@ func (e *environment) leftovers(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
+// allImageObjects is imageObjects of the pools that tests share.
+func (c *cephCluster) allImageObjects(ctx context.Context) ([]string, error) {
+	return c.imageObjects(ctx, c.RBDPool, c.RBDDataPool)
+}
+
 // imageObjects lists the RADOS objects of images, which stand for images, halves
 // of images, trash, and space that was not given back.
-func (c *cephCluster) imageObjects(ctx context.Context) ([]string, error) {
+func (c *cephCluster) imageObjects(ctx context.Context, pools ...string) ([]string, error) {
 	var found []string
-	for _, pool := range []string{c.RBDPool, c.RBDDataPool} {
+	for _, pool := range pools {
 		listed, err := output(ctx, c.Env(), "rados", "--pool", pool, "ls")
 		if err != nil {
 			return nil, err
@@ -99,12 +104,15 @@ func (c *cephCluster) imageObjects(ctx context.Context) ([]string, error) {
 				}
 			}
 		}
+		trashed, err := c.trash(ctx, pool)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range trashed {
+			found = append(found, pool+"'s trash: "+name)
+		}
 	}
-	trashed, err := c.trash(ctx, c.RBDPool)
-	for _, name := range trashed {
-		found = append(found, "trash "+name)
-	}
-	return found, err
+	return found, nil
 }
 
 // allSubvolumes lists those of all groups, and what the mgr has yet to purge.

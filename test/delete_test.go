@@ -95,8 +95,14 @@ func TestDeleteLargeImage(t *testing.T) {
 	if trashed, err := ceph.trash(t.Context(), defaultPool); err != nil || !slices.Contains(trashed, volumeName(claim)) {
 		t.Errorf("the volume has gone when its image was removed already, or the trash can't be read (%v)", err)
 	}
-	s.eventuallyIn(t.Context(), toolInterval, leftoverPatience, "the image's space is free", func(ctx context.Context) error {
-		left, err := ceph.imageObjects(ctx)
+	s.spaceIsFree(ceph, id, ceph.RBDPool, ceph.RBDDataPool)
+}
+
+// spaceIsFree waits until pools have nothing of an image.
+func (s *scene) spaceIsFree(ceph *cephCluster, id string, pools ...string) {
+	s.t.Helper()
+	s.eventuallyIn(s.t.Context(), toolInterval, leftoverPatience, "the image's space is free", func(ctx context.Context) error {
+		left, err := ceph.imageObjects(ctx, pools...)
 		for _, object := range left {
 			if err == nil && strings.Contains(object, id) {
 				err = fmt.Errorf("there is %s", object)
@@ -114,21 +120,22 @@ func TestDeleteImageWithDataOutOfReach(t *testing.T) {
 	pool := s.ownPool(ceph, with("dataPool", ceph.RBDDataPool))
 	pool.create()
 	claim, pv := s.made(pool.class, "1Gi")
+	image := pool.name + "/" + volumeName(claim)
+	ceph.run(t, "rbd", "bench", "--io-type=write", "--io-size=4K", "--io-total=64K", image)
+	id := ceph.image(t, image).ID
 	s.deleteClaim(claim)
 	s.gone(pv.Name)
-	s.poolIsEmpty(ceph, pool.name)
-	pool.remove()
-}
-
-// poolIsEmpty waits until a pool of a test's own has no images, and no remains of any.
-func (s *scene) poolIsEmpty(ceph *cephCluster, pool string) {
-	s.t.Helper()
-	s.eventuallyIn(s.t.Context(), toolInterval, patience, "the pool is empty", func(context.Context) error {
-		if left := ceph.run(s.t, "rados", "--pool="+pool, "ls"); strings.Contains(left, "rbd_header") {
-			return fmt.Errorf("it has %q", left)
+	s.spaceIsFree(ceph, id, pool.name, ceph.RBDDataPool)
+	told, err := events(t.Context(), pv.UID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, event := range told {
+		if event.Reason == "VolumeFailedDelete" {
+			t.Errorf("the deletion failed at first: %s", event.Message)
 		}
-		return nil
-	})
+	}
+	pool.remove()
 }
 
 // beheadImage leaves of an image what a creation that was cut short leaves.

@@ -129,7 +129,8 @@ type killed struct {
 
 // killedAtEachWrite leads one claim after the other from its creation to its deletion,
 // until a controller has come to the end, or recover says that there is no more to see.
-// After each, nothing may be left. At least so many writes must have been seen.
+// After each, nothing may be left. At least so many writes must have been seen. Volumes are
+// small because each object of an image is a write more when it is removed.
 func (s *scene) killedAtEachWrite(ceph *cephCluster, kill killer, class string, atLeast int, recover func(*killed) bool) {
 	s.t.Helper()
 	for write := 1; ; write++ {

@@ -29,12 +29,13 @@ func TestForgottenWatch(t *testing.T) {
 			pool.create()
 			claim, pv := s.made(pool.class, "64Mi")
 			image := pool.name + "/" + volumeName(claim)
+			id := ceph.image(t, image).ID
 			pv.Spec.RBD.RadosUser, pv.Spec.RBD.SecretRef.Name, pv.Spec.RBD.SecretRef.Namespace = pool.id, pool.id, s.namespace
 			s.leaveForgottenWatch(ceph, pv, image)
 			before(t, image)
 			s.deleteClaim(claim)
 			s.gone(pv.Name)
-			s.poolIsEmpty(ceph, pool.name)
+			s.spaceIsFree(ceph, id, pool.name)
 			pool.remove()
 		})
 	}
