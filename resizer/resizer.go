@@ -175,7 +175,7 @@ func (r *Resizer) syncClaim(ctx context.Context, name cache.ObjectName) error {
 	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
 	defer cancel()
 	err = r.converge(ctx, run)
-	if err != nil || run.seen.size != nil { // else Ceph was not asked
+	if !apierrors.IsNotFound(err) && (err != nil || run.seen.size != nil) { // else Ceph was not asked
 		r.stalled.Ended(name.String(), run.pv.Spec.StorageClassName, err)
 	}
 	return err

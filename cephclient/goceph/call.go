@@ -17,8 +17,11 @@ import (
 type service string
 
 const (
-	monitor  service = "monitor"
-	osd      service = "OSD"
+	monitor service = "monitor"
+	osd     service = "OSD"
+	// removal is what OSDs do when all objects of an image are removed. One placement group
+	// that does not answer is met by nearly every image then, and by few that are made.
+	removal  service = "OSD (removal of objects)"
 	manager  service = "mgr"
 	metadata service = "MDS" // with the file system's name behind it: each has its own
 )

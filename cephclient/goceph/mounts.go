@@ -12,15 +12,10 @@ import (
 	"ceph.example/ceph-provisioner/cephclient"
 )
 
-const (
-	// mountIdleAfter is short because a client that is killed while it has a
-	// directory in its cache keeps others from it until the MDS gives it up, a
-	// minute later. Mounting takes 12 ms.
-	mountIdleAfter = time.Second
-	// deniedFor is how long a mount that the identity's caps do not allow is not
-	// tried again where there is another way: each try is a line in the cluster's log.
-	deniedFor = 10 * time.Minute
-)
+// mountIdleAfter is short because a client that is killed while it has a
+// directory in its cache keeps others from it until the MDS gives it up, a
+// minute later. Mounting takes 12 ms.
+const mountIdleAfter = time.Second
 
 // callMount is call on a mount of the volume's root; f gets the directory
 // relative to it. libcephfs takes calls from any number of threads.
@@ -105,24 +100,4 @@ func (s *session) mountConfiguration() map[string]string {
 func unmount(mount *cephfs.MountInfo) {
 	_ = mount.Unmount() // of no interest: nothing is written that could be lost
 	_ = mount.Release()
-}
-
-// isDenied reports whether the identity was lately not allowed to mount there.
-func (s *session) isDenied(at place) bool {
-	s.pool.mu.Lock()
-	defer s.pool.mu.Unlock()
-	since, denied := s.pool.denied[s.mountKey(at)]
-	return denied && time.Since(since) < deniedFor
-}
-
-func (s *session) noteDenied(at place) {
-	s.pool.mu.Lock()
-	defer s.pool.mu.Unlock()
-	s.pool.denied[s.mountKey(at)] = time.Now()
-}
-
-func (s *session) forgetDenied(at place) {
-	s.pool.mu.Lock()
-	defer s.pool.mu.Unlock()
-	delete(s.pool.denied, s.mountKey(at))
 }

@@ -54,7 +54,7 @@ type Pool struct {
 
 	mu       sync.Mutex
 	services map[limited]*limits
-	denied   map[string]time.Time // mounts that an identity's caps do not allow, and since when
+	denied   map[string]time.Time // what an identity's caps do not allow, and since when
 }
 
 // identity is what a connection is shared by, hashed because it includes the
@@ -181,10 +181,13 @@ func (s *session) limits(asks service) *limits {
 }
 
 // callsOf bounds the calls to a service. Of those to the mgr more would only wait there,
-// where waiting can't be told from hanging.
+// where waiting can't be told from hanging. Removals have up to ten requests each under way.
 func callsOf(asks service, calls int) int {
-	if asks == manager {
+	switch asks {
+	case manager:
 		return min(calls, callsOfManager)
+	case removal:
+		return max(1, calls/2)
 	}
 	return calls
 }

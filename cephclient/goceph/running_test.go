@@ -50,3 +50,28 @@ func TestCallsUnderAKeyThatIsVoidHoldNothing(t *testing.T) {
 		})
 	}
 }
+
+// A process that does not lead any more changes nothing in Ceph, and reads what it likes.
+func TestNothingIsChangedAfterTheTenure(t *testing.T) {
+	over := errors.New("the lease was lost")
+	pool := NewPool(Options{Timeout: time.Minute, CallsPerService: 1, MayChange: func() error { return over }})
+	s := pool.session(cephclient.Cluster{Monitors: []string{"10.0.0.1:6789"}}, cephclient.Credentials{ID: "a", Key: cephclient.NewSecret("k")})
+	on := line[int]{among: newShared(time.Minute, func(int) {}), open: func() (int, error) { return 0, nil }}
+	for _, c := range []struct {
+		op   operation
+		runs bool
+	}{
+		{change("delete", cephclient.Volume{Name: "v"}, osd), false},
+		{change("grow", cephclient.Volume{Name: "v"}, manager), false},
+		{operation{name: "open", asks: osd}, true},
+	} {
+		ran := false
+		_, err := callOn(t.Context(), s, c.op, on, func(int) (none, error) { ran = true; return none{}, nil })
+		if ran != c.runs || (err == nil) != c.runs {
+			t.Errorf("%s: it was done: %t, want %t (%v)", c.op.name, ran, c.runs, err)
+		}
+		if err != nil && cephclient.MayBeHalfDone(err) {
+			t.Errorf("%s counts as half done, but was not begun: %v", c.op.name, err)
+		}
+	}
+}

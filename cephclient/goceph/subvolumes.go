@@ -114,7 +114,7 @@ func (s subvolumes) SetQuota(ctx context.Context, volume cephclient.Volume, quot
 		return none{}, err
 	})
 	if errors.Is(err, cephclient.ErrDenied) {
-		s.session.forgetDenied(at) // one of both will be granted
+		s.session.forgetDenied(s.session.mountKey(at)) // one of both will be granted
 	}
 	return err
 }
@@ -173,12 +173,12 @@ var errIndirect = errors.New("the path is not known, or the identity may not mou
 func direct[T any](s *session, volume cephclient.Volume, f func(directories) (T, error)) (T, error) {
 	var none T
 	at, known := placeOf(volume)
-	if !known || s.isDenied(at) {
+	if !known || s.isDenied(s.mountKey(at)) {
 		return none, errIndirect
 	}
 	result, err := f(directories{s})
 	if errors.Is(err, cephclient.ErrDenied) {
-		s.noteDenied(at)
+		s.noteDenied(s.mountKey(at))
 		return none, errIndirect
 	}
 	return result, err

@@ -3,6 +3,7 @@ package goceph
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/ceph/go-ceph/rados"
 	"github.com/ceph/go-ceph/rbd"
@@ -66,11 +67,8 @@ func resumeTrash(conn *rados.Conn, ioctx *rados.IOContext, op operation, volume 
 		return nil, err
 	}
 	for _, image := range moved {
-		if forgotten, _ := timeForgottenWatches(ioctx, image.id); forgotten { // the mgr would try in vain
-			return nil, &cephclient.Error{
-				Cause: cephclient.ErrInUse, Op: op.name, Detail: "by a client that is gone",
-				Remedy: "deletion is tried again by itself",
-			}
+		if forgotten, err := timeForgottenWatches(ioctx, image.id); forgotten { // the mgr would try in vain
+			return nil, usedByNobody(op, err)
 		}
 	}
 	err = discard(ioctx, volume.Name)
@@ -81,6 +79,15 @@ func resumeTrash(conn *rados.Conn, ioctx *rados.IOContext, op operation, volume 
 		err = poolStillExists(conn, op, volume.Container)
 	}
 	return moved, err
+}
+
+// usedByNobody is told until the watch of a client that is gone has ended.
+func usedByNobody(op operation, failed error) error {
+	e := &cephclient.Error{Cause: cephclient.ErrInUse, Op: op.name, Detail: "by a client that is gone", Remedy: "deletion is tried again by itself"}
+	if failed != nil {
+		e.Detail += ", whose watch does not end: " + failed.Error()
+	}
+	return e
 }
 
 func trash(ioctx *rados.IOContext, name string, check func(cephclient.ImageInfo) error) (moved trashed, err error) {
@@ -128,10 +135,12 @@ func inTrash(ioctx *rados.IOContext, name string) (found []trashed, err error) {
 // other's work where the identity may not: the image's data may be in a pool of their own,
 // and before Nautilus the mgr knows no such task.
 func (i images) purge(ctx context.Context, volume cephclient.Volume, image trashed) error {
-	if image.small {
-		if err := i.purgeDirectly(ctx, volume, image.id); !errors.Is(err, cephclient.ErrDenied) {
+	if removing := fmt.Sprintf("%x remove images of %q", i.session.identity, volume.Container); image.small && !i.session.isDenied(removing) {
+		err := i.purgeDirectly(ctx, volume, image.id)
+		if !errors.Is(err, cephclient.ErrDenied) {
 			return err
 		}
+		i.session.noteDenied(removing)
 	}
 	op := change("schedule the removal of", volume, manager)
 	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
@@ -145,7 +154,7 @@ func (i images) purge(ctx context.Context, volume cephclient.Volume, image trash
 }
 
 func (i images) purgeDirectly(ctx context.Context, volume cephclient.Volume, id string) error {
-	op := change("remove from the trash", volume, osd)
+	op := change("remove from the trash", volume, removal)
 	op.slow = true
 	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
 		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {

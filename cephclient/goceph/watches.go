@@ -16,7 +16,11 @@ const (
 	// objectsInMemory are those that an OSD has in memory of each placement group, at its
 	// default osd_pg_object_context_cache_count.
 	objectsInMemory = 64
+	// mostInMemory takes some seconds.
+	mostInMemory = 4 * 4 * 4 * objectsInMemory
 )
+
+var errStillForgotten = errors.New("the OSD keeps a watch of which it knows nothing; restart the image's primary OSD, or `ceph osd down` it")
 
 // timeForgottenWatches makes watches of an image end that never would, and says whether there
 // are such. An OSD to which a watch comes in the moment in which the client dies may write it
@@ -30,20 +34,34 @@ func timeForgottenWatches(ioctx *rados.IOContext, id string) (forgotten bool, er
 	if err != nil {
 		return false, err
 	}
-	header := headerPrefix + id
-	forgotten, err = anyForgotten(ioctx, header, image)
-	if err := errors.Join(err, image.Close()); err != nil || !forgotten {
-		return forgotten, err
+	forgotten, err = endForgotten(ioctx, headerPrefix+id, image)
+	return forgotten, errors.Join(err, image.Close())
+}
+
+// endForgotten pushes the header out among ever more objects, since an OSD may have been told
+// to keep more of them in memory.
+func endForgotten(ioctx *rados.IOContext, header string, image *rbd.Image) (forgotten bool, err error) {
+	for objects := objectsInMemory; ; objects *= 4 {
+		left, err := anyForgotten(ioctx, header, image)
+		if err != nil || !left {
+			return forgotten, err
+		}
+		forgotten = true
+		if objects > mostInMemory {
+			return true, errStillForgotten
+		}
+		if err := pushOut(ioctx, header, objects); err != nil {
+			return true, err
+		}
+		if _, err := ioctx.Stat(header); err != nil {
+			return true, err
+		}
 	}
-	if err := pushOut(ioctx, header); err != nil {
-		return true, err
-	}
-	_, err = ioctx.Stat(header)
-	return true, err
 }
 
 // anyForgotten asks all who watch an image whether they are there. A watch of which the OSD
-// knows nothing is neither among the answers nor among those that it waited for.
+// knows nothing is neither among the answers nor among those that it waited for, nor does it
+// go meanwhile.
 func anyForgotten(ioctx *rados.IOContext, header string, image *rbd.Image) (bool, error) {
 	watchers, err := image.ListWatchers()
 	if err != nil || len(watchers) == 0 {
@@ -61,18 +79,19 @@ func anyForgotten(ioctx *rados.IOContext, header string, image *rbd.Image) (bool
 	for _, w := range silent {
 		known[watch{uint64(w.NotifierID), uint64(w.WatcherID)}] = true
 	}
-	return slices.ContainsFunc(watchers, func(w rbd.ImageWatcher) bool {
-		return !known[watch{uint64(w.Id), w.Cookie}]
-	}), nil
+	now, err := image.ListWatchers()
+	return slices.ContainsFunc(now, func(w rbd.ImageWatcher) bool {
+		return !known[watch{uint64(w.Id), w.Cookie}] && slices.Contains(watchers, w)
+	}), err
 }
 
 // pushOut has the OSD put other objects of the same placement group into the place in
 // memory that an unused object has. It deletes some that do not exist, and can't: no other
 // client's objects have this locator.
-func pushOut(ioctx *rados.IOContext, object string) error {
+func pushOut(ioctx *rados.IOContext, object string, objects int) error {
 	ioctx.SetLocator(object)
 	defer ioctx.SetLocator("")
-	for i := range objectsInMemory {
+	for i := range objects {
 		if err := unlessAbsent(ioctx.Delete(fmt.Sprintf("absent.%d", i))); err != nil {
 			return err
 		}

@@ -114,12 +114,16 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 	return c, err
 }
 
-// slim drops what nobody reads here, which is more than half of most objects. What the
-// loops write are differences, so it does not get lost.
+// slim drops what nobody reads here, which is more than half of most objects. The loops
+// write differences, so it does not get lost; but sig-storage-lib writes whole claims that
+// are not bound yet (a selected node that is gone) and volumes (an old finalizer of its
+// own), for which the API server knows the managed fields, and nothing else.
 func slim(object any) (any, error) {
 	if object, ok := object.(metav1.Object); ok {
 		object.SetManagedFields(nil)
-		delete(object.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
+	}
+	if claim, ok := object.(*corev1.PersistentVolumeClaim); ok && claim.Spec.VolumeName != "" {
+		delete(claim.Annotations, corev1.LastAppliedConfigAnnotation)
 	}
 	return object, nil
 }

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
@@ -35,21 +36,31 @@ func TestStoredVolumesAreToldHoweverTheyAreSeen(t *testing.T) {
 	}
 }
 
-// Nobody reads what kubectl and the API server note for themselves, and all else somebody does.
+// Informers keep nothing that nobody reads. Claims that are not bound and volumes are written
+// whole by sig-storage-lib, and so keep what the API server would lose then.
 func TestInformersKeepLittle(t *testing.T) {
-	claim := &corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: "data", Namespace: "ns",
-			Annotations:   map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "other": "read"},
-			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}},
-		},
-		Spec: corev1.PersistentVolumeClaimSpec{VolumeName: "pvc-1"},
+	meta := metav1.ObjectMeta{
+		Name: "data", Namespace: "ns",
+		Annotations:   map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "other": "read"},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}},
 	}
-	want := claim.DeepCopy()
-	want.ManagedFields, want.Annotations = nil, map[string]string{"other": "read"}
-	kept, err := slim(claim)
-	if err != nil || !equality.Semantic.DeepEqual(kept, want) {
-		t.Errorf("got %+v, %v", kept, err)
+	for name, c := range map[string]struct {
+		object metav1.Object
+		less   bool
+	}{
+		"a bound claim":      {&corev1.PersistentVolumeClaim{ObjectMeta: *meta.DeepCopy(), Spec: corev1.PersistentVolumeClaimSpec{VolumeName: "pvc-1"}}, true},
+		"a claim that waits": {&corev1.PersistentVolumeClaim{ObjectMeta: *meta.DeepCopy()}, false},
+		"a volume":           {&corev1.PersistentVolume{ObjectMeta: *meta.DeepCopy()}, false},
+	} {
+		want := c.object.(runtime.Object).DeepCopyObject()
+		want.(metav1.Object).SetManagedFields(nil)
+		if c.less {
+			want.(metav1.Object).SetAnnotations(map[string]string{"other": "read"})
+		}
+		kept, err := slim(c.object)
+		if err != nil || !equality.Semantic.DeepEqual(kept, want) {
+			t.Errorf("%s: got %+v, %v", name, kept, err)
+		}
 	}
 	if kept, err := slim(cache.DeletedFinalStateUnknown{Key: "ns/data"}); err != nil || kept == nil {
 		t.Errorf("the note that a deletion was missed is lost: %v, %v", kept, err)
