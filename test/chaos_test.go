@@ -70,25 +70,57 @@ func TestChaos(t *testing.T) {
 	stop()
 	users.Wait()
 
-	sizes := map[*corev1.PersistentVolumeClaim]int{}
+	sizes, growths := map[*corev1.PersistentVolumeClaim]int{}, 0
 	var deleted []*corev1.PersistentVolumeClaim
 	for _, each := range all {
 		maps.Copy(sizes, each.sizes)
 		deleted = append(deleted, each.deleted...)
+		growths += each.growths
 	}
-	t.Logf("%d kills, %d claims made, %d of them deleted", kills, len(sizes)+len(deleted), len(deleted))
-	if len(deleted) < kills/2 {
-		t.Errorf("only %d claims were deleted during %d kills: too little went on", len(deleted), kills)
+	t.Logf("%d kills, %d claims made, %d of them deleted, %d growths", kills, len(sizes)+len(deleted), len(deleted), growths)
+	if len(deleted) < kills/2 || growths < kills/4 {
+		t.Errorf("only %d claims were deleted and %d growths asked for during %d kills: too little went on", len(deleted), growths, kills)
 	}
 	s.eventually("all claims are as they were last asked for", func(ctx context.Context) error { return areAsAsked(ctx, sizes) })
 	s.allGone(ceph, deleted)
 	s.wantNoNotes()
+	time.Sleep(silence(kills)) // what nobody waits for would be done too late: nothing may be
+	if err := areAsAsked(t.Context(), sizes); err != nil {
+		t.Errorf("later: %v", err)
+	}
 	live := slices.Collect(maps.Keys(sizes))
 	s.oneVolumeEach([]*lives{{ceph: ceph, grown: live}})
+	for claim, size := range sizes {
+		s.wantVolume(ceph, claim, int64(size)*64<<20)
+	}
 	for _, claim := range append(live, deleted...) {
 		if suite.recorder.shrunk("pvc-" + string(claim.UID)) {
 			t.Errorf("the volume of claim %s got smaller", claim.Name)
 		}
+	}
+}
+
+// silence is how long nothing happens before the last look.
+func silence(kills int) time.Duration {
+	if kills > defaultKills {
+		return time.Minute
+	}
+	return 10 * time.Second
+}
+
+// wantVolume holds a bound claim against all that it must have in Ceph, and its secret.
+func (s *scene) wantVolume(ceph *cephCluster, claim *corev1.PersistentVolumeClaim, wantBytes int64) {
+	s.t.Helper()
+	pv := s.bound(claim)
+	s.wantSize(ceph, claim, pv, wantBytes)
+	if pv.Spec.CephFS == nil || pv.Spec.CephFS.User != ownUser(claim) {
+		return
+	}
+	if caps, err := ceph.caps(s.t.Context(), ownUser(claim)); err != nil || caps == nil {
+		s.t.Errorf("claim %s has no user (%v)", claim.Name, err)
+	}
+	if key, err := ceph.key(s.t.Context(), ownUser(claim)); err != nil || key != s.keyIn(pv.Spec.CephFS.SecretRef) {
+		s.t.Errorf("the secret of claim %s has not its user's key (%v)", claim.Name, err)
 	}
 }
 
@@ -111,6 +143,7 @@ type chaosUser struct {
 	dice    *rand.Rand
 	sizes   map[*corev1.PersistentVolumeClaim]int // what was last asked for each that is there, in units of 64 MiB
 	deleted []*corev1.PersistentVolumeClaim
+	growths int
 }
 
 const chaosClaims = 4 // that one user has at most
@@ -142,6 +175,7 @@ func (u *chaosUser) work(ctx context.Context) {
 			delete(u.sizes, claim)
 		case now.Status.Phase == corev1.ClaimBound: // else Kubernetes refuses a new size
 			u.sizes[claim]++
+			u.growths++
 			patch := fmt.Appendf(nil, `{"spec":{"resources":{"requests":{"storage":"%dMi"}}}}`, 64*u.sizes[claim])
 			_, err := claims.Patch(context.WithoutCancel(ctx), claim.Name, types.MergePatchType, patch, metav1.PatchOptions{})
 			u.s.tell(err)

@@ -106,18 +106,22 @@ func (s *scene) pod(claim *corev1.PersistentVolumeClaim) (remove func()) {
 }
 
 // A node that was selected for a claim and is gone by now is taken from the claim, so that
-// the scheduler selects another.
+// the scheduler selects another. All else that is noted on it stays.
 func TestSelectedNodeThatIsGone(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	const selected = "volume.kubernetes.io/selected-node"
 	claim := s.claim(s.rbdClass(suite.ceph[0], waitForFirstConsumer), "1Gi", func(claim *corev1.PersistentVolumeClaim) {
-		claim.Annotations = map[string]string{selected: "gone"}
+		claim.Annotations = map[string]string{selected: "gone", corev1.LastAppliedConfigAnnotation: "{}"}
 	})
 	s.eventually("the claim names no node", func(ctx context.Context) error {
 		now, err := getClaim(ctx, claim)
-		if err == nil && now.Annotations[selected] != "" {
+		switch {
+		case err != nil:
+		case now.Annotations[selected] != "":
 			err = errors.New("it does")
+		case now.Annotations[corev1.LastAppliedConfigAnnotation] == "":
+			t.Error("what kubectl apply has noted is lost")
 		}
 		return err
 	})

@@ -10,8 +10,7 @@ import (
 // Whichever daemon of a cluster hangs or crashes while volumes are made, grown and
 // deleted: users whose volumes have to wait are told so, and all goes on by itself when
 // the daemon is back. Attempts that failed are an hour apart, so that it is not each
-// one's next attempt that helps. (Other tests let the monitor and the mgr hang.) Not
-// parallel, like all tests that stop daemons.
+// one's next attempt that helps. Not parallel, like all tests that stop daemons.
 func TestDaemonsFailUnderWork(t *testing.T) {
 	ceph := suite.ceph[1]
 	s := newScene(t)
@@ -19,6 +18,8 @@ func TestDaemonsFailUnderWork(t *testing.T) {
 	classes := []string{s.rbdClass(ceph), s.cephfsClass(ceph), s.tenantClass(ceph), s.directoryClass(ceph)}
 	for fault, fail := range map[string]func(*testing.T) (mend func()){
 		"mon crashes": func(t *testing.T) func() { return ceph.crash(t, "mon") },
+		"mon hangs":   func(t *testing.T) func() { return ceph.hang(t, "mon") },
+		"mgr hangs":   func(t *testing.T) func() { return ceph.hang(t, "mgr") },
 		"mgr crashes": func(t *testing.T) func() { return ceph.crash(t, "mgr") },
 		"MDS crashes": func(t *testing.T) func() { return ceph.crash(t, "mds") },
 		"MDS hangs":   func(t *testing.T) func() { return ceph.hang(t, "mds") },

@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -96,26 +98,33 @@ func (k *otherKubernetes) wantOrphans(want map[string]string, missing []*corev1.
 	for _, claim := range missing {
 		want[volumeName(claim)] = "missing-volume"
 	}
-	ctx, as := k.t.Context(), "--kubeconfig="+k.Kubernetes.Kubeconfig
-	stdout, _, err := runAudit(ctx, as, "-o", "json")
-	var report auditReport
-	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
-		k.t.Fatal(err)
-	}
-	found := map[string]string{}
-	for _, finding := range report.Findings {
-		if kind := finding["kind"].(string); strings.HasPrefix(kind, "orphan-") || strings.HasPrefix(kind, "missing-") {
-			found[finding["name"].(string)] = kind
-		}
-	}
-	if err != nil || !maps.Equal(found, want) {
-		k.t.Errorf("the audit finds %v (%v), want %v", found, err, want)
-	}
+	as := "--kubeconfig=" + k.Kubernetes.Kubeconfig
 	list := filepath.Join(k.t.TempDir(), "list.json")
-	if err := os.WriteFile(list, []byte(stdout), 0o600); err != nil {
-		k.t.Fatal(err)
-	}
-	if stdout, _, err := runAudit(ctx, as, "--delete-orphans="+list, "--grace-period=0s"); err != nil {
-		k.t.Errorf("%v: %s", err, stdout)
-	}
+	k.eventually("the audit finds what it should", func(ctx context.Context) error {
+		stdout, _, err := runAudit(ctx, as, "-o", "json")
+		if err != nil {
+			return err
+		}
+		var report auditReport
+		if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+			return err
+		}
+		found := map[string]string{}
+		for _, finding := range report.Findings {
+			if kind := finding["kind"].(string); strings.HasPrefix(kind, "orphan-") || strings.HasPrefix(kind, "missing-") {
+				found[finding["name"].(string)] = kind
+			}
+		}
+		if !maps.Equal(found, want) {
+			return fmt.Errorf("it finds %v, want %v", found, want)
+		}
+		return os.WriteFile(list, []byte(stdout), 0o600)
+	})
+	k.eventually("orphans are deleted", func(ctx context.Context) error {
+		stdout, _, err := runAudit(ctx, as, "--delete-orphans="+list, "--grace-period=0s")
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, stdout)
+		}
+		return err
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 )
 
 // In a full pool no image can be made or deleted, which is told; those that are
@@ -36,7 +35,7 @@ func TestFullPool(t *testing.T) {
 	s.gone(pv.Name)
 	s.noneBegun(refused) // an attempt may have been under way when the claim was deleted
 	s.gone("pvc-" + string(refused.UID))
-	s.eventuallyIn(t.Context(), toolInterval, 20*time.Second, "the pool is empty", func(context.Context) error {
+	s.eventuallyIn(t.Context(), toolInterval, patience, "the pool is empty", func(context.Context) error {
 		if left := strings.Fields(ceph.run(t, "rbd", "ls", pool.name)); len(left) > 0 {
 			return fmt.Errorf("it has images %v", left)
 		}

@@ -1,69 +1,148 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"maps"
+	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
-// Keys that are revoked while volumes are made, grown and deleted: who needs them is
-// told, and all goes on by itself when new ones are in the secrets: what is under way with
-// an old one, and never ends, holds up nothing. Not parallel, as it stops daemons.
-func TestKeysAreRevokedUnderWork(t *testing.T) {
-	ceph := suite.ceph[1]
-	s := newScene(t)
-	s.serveAlone("--retry-interval-max=5m", "--timeout=6s")
-	var ids []string
-	own := func(id string) []classChange {
-		ids = append(ids, id)
-		s.ownIdentity(ceph, id)
-		return []classChange{with("adminId", id+"-"+s.namespace), with("adminSecretName", id), with("adminSecretNamespace", s.namespace)}
+// auditKeys searches for every key that was in a Secret or is in a cluster, as it is and as
+// a Secret encodes it, and for the controller's own token.
+func auditKeys() error {
+	known, err := knownKeys(context.Background())
+	if err != nil {
+		return err
 	}
-	work := s.prepare([]string{
-		s.rbdClass(ceph, own(rbdAdminID)...), s.cephfsClass(ceph, own(cephfsAdminID)...),
-		s.tenantClass(ceph, own(tenantAdminID)...), s.directoryClass(ceph, own(dirAdminID)...),
-	}, 2)
-	t.Cleanup(func() {
-		s.leaveNothing()
-		for _, id := range ids {
-			ceph.runAtEnd(t, "ceph", "auth", "rm", "client."+id+"-"+s.namespace)
+	places := map[string][]byte{"what the API server showed": suite.recorder.everything()}
+	for _, controller := range suite.controllers {
+		log, err := os.ReadFile(controller.log)
+		if err != nil {
+			return err
 		}
-	})
-
-	ceph.hang(t, "mgr") // so that calls to it are under way
-	work.begin()
-	work.answered()
-	for _, id := range ids {
-		ceph.run(t, "ceph", "auth", "rm", "client."+id+"-"+s.namespace)
+		if len(log) == 0 {
+			return fmt.Errorf("%s is empty: nothing to search in", controller.log)
+		}
+		places[controller.log] = withDumps(log)
+		places["the arguments of the process with "+controller.log] = controller.arguments
+		places["the environment of the process with "+controller.log] = controller.environment
 	}
-	restart := ceph.crash(t, "mgr", "mon") // connections outlive their key
-	restart()
-	work.begin()
-	work.answered("refuses this identity or key")
-	for _, id := range ids {
-		s.ownIdentity(ceph, id)
+	var errs []error
+	for place, content := range places {
+		for _, found := range keysIn(content, known) {
+			errs = append(errs, fmt.Errorf("%s stands in %s", found, place))
+		}
+		if bytes.Contains(content, []byte(suite.token)) {
+			errs = append(errs, fmt.Errorf("the service account's token stands in %s", place))
+		}
 	}
-	work.done()
+	return errors.Join(errs...)
 }
 
-// ownIdentity makes an identity with the caps of one of the documentation, or gives it a
-// new key, and puts this into the test's secret.
-func (s *scene) ownIdentity(ceph *cephCluster, like string) {
-	s.t.Helper()
-	caps, err := ceph.caps(s.t.Context(), like)
-	if err != nil {
-		s.t.Fatal(err)
+// knownKeys are the names of all keys by what they are, and by how a Secret encodes that.
+func knownKeys(ctx context.Context) (map[string]string, error) {
+	known := suite.recorder.keysSeen()
+	if len(known) == 0 {
+		return nil, errors.New("no key was seen in any secret")
 	}
-	id := like + "-" + s.namespace
-	args := []string{"auth", "get-or-create", "client." + id}
-	for _, daemon := range slices.Sorted(maps.Keys(caps)) {
-		args = append(args, daemon, caps[daemon])
+	for _, ceph := range suite.ceph {
+		var identities struct {
+			AuthDump []struct{ Entity, Key string } `json:"auth_dump"`
+		}
+		if err := ceph.read(ctx, &identities, "ceph", "auth", "ls"); err != nil {
+			return nil, err
+		}
+		if len(identities.AuthDump) == 0 {
+			return nil, errors.New("ceph auth ls lists nobody")
+		}
+		for _, identity := range identities.AuthDump {
+			known[identity.Key] = "the key of " + identity.Entity + " of " + ceph.Name
+		}
 	}
-	ceph.run(s.t, "ceph", args...)
-	key, err := ceph.key(context.Background(), id)
-	if err != nil {
-		s.t.Fatal(err)
+	for key, name := range maps.Clone(known) {
+		if !strings.HasSuffix(key, padding) || !strings.HasSuffix(encoded(key), padding) {
+			return nil, fmt.Errorf("%s has a form that would not be found", name)
+		}
+		known[encoded(key)] = name + ", encoded"
 	}
-	s.secret(like, map[string]string{"key": key})
+	return known, nil
+}
+
+// padding is how the base64 of a cephx key's 28 bytes ends, and the base64 of that.
+const padding = "=="
+
+func encoded(key string) string { return base64.StdEncoding.EncodeToString([]byte(key)) }
+
+// keysIn tells which keys stand in a text, in one pass: there are thousands.
+func keysIn(text []byte, known map[string]string) (found []string) {
+	lengths := map[int]bool{}
+	for key := range known {
+		lengths[len(key)] = true
+	}
+	for end := 0; ; {
+		next := bytes.Index(text[end:], []byte(padding))
+		if next < 0 {
+			slices.Sort(found)
+			return slices.Compact(found)
+		}
+		end += next + len(padding)
+		for length := range lengths {
+			if name, is := known[string(text[max(0, end-length):end])]; is {
+				found = append(found, name)
+			}
+		}
+	}
+}
+
+func TestKeysAreFound(t *testing.T) {
+	t.Parallel()
+	const key, other = "AQDthekeythekeythekeythekeythekeythek==", "AQDotherotherotherotherotherotherothe=="
+	known := map[string]string{key: "plain", encoded(key): "encoded", other: "other"}
+	for text, want := range map[string][]string{
+		"":                       nil,
+		"==":                     nil,
+		key:                      {"plain"},
+		"x" + key + "==":         {"plain"},
+		"a== " + key + "y" + key: {"plain"},
+		`{"key":"` + encoded(key) + `","other":"` + other + `"}`: {"encoded", "other"},
+		key[1:]: nil,
+	} {
+		if got := keysIn([]byte(text), known); !slices.Equal(got, want) {
+			t.Errorf("in %q is found %v, want %v", text, got, want)
+		}
+	}
+}
+
+// hexDump matches a line of what client-go logs of a body that is no text.
+var hexDump = regexp.MustCompile(`^[0-9a-f]{8}  ((?:[0-9a-f]{2} {1,2}){1,16}) *\|`)
+
+// withDumps is a log, with the bytes behind it that it dumps in hexadecimal.
+func withDumps(log []byte) []byte {
+	all := slices.Clone(log)
+	for line := range bytes.Lines(log) {
+		if dump := hexDump.FindSubmatch(line); dump != nil {
+			decoded, _ := hex.DecodeString(strings.ReplaceAll(string(dump[1]), " ", "")) // as matched, it is hexadecimal
+			all = append(all, decoded...)
+		}
+	}
+	return all
+}
+
+func TestDumpsAreSearched(t *testing.T) {
+	t.Parallel()
+	const key = "AQDthekeythekeythekey=="
+	for length := range 40 { // before the key
+		log := "Response Body:\n" + hex.Dump([]byte(strings.Repeat("x", length)+key+"y")) + "more\n"
+		if strings.Contains(log, key) || !bytes.Contains(withDumps([]byte(log)), []byte(key)) {
+			t.Errorf("behind %d bytes the key is not found", length)
+		}
+	}
 }

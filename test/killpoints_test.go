@@ -75,7 +75,7 @@ func TestKilledAtEachWrite(t *testing.T) {
 			s.nameProvisioners()
 			s.killedAtEachWrite(ceph, c.killer(t), c.class(s, root), c.writes, func(k *killed) bool {
 				s.restart()
-				k.carryOn()
+				k.carryOn(ceph)
 				return true
 			})
 		})
@@ -171,7 +171,7 @@ func TestKilledTwice(t *testing.T) {
 				if s.controller.hasExited() {
 					s.restart()
 				}
-				k.carryOn()
+				k.carryOn(ceph)
 				k.wantEnd(ceph)
 				if !more && second <= atLeast {
 					t.Errorf("only %d writes were seen, want at least %d", second-1, atLeast)
@@ -224,7 +224,7 @@ func (k *killed) live() {
 }
 
 // carryOn does the rest with the next controller.
-func (k *killed) carryOn() {
+func (k *killed) carryOn(ceph *cephCluster) {
 	k.t.Helper()
 	if k.deleted {
 		return
@@ -234,6 +234,7 @@ func (k *killed) carryOn() {
 		k.request(k.claim, "8Mi")
 	}
 	k.eventually("claim "+k.claim.Name+" has grown", func(ctx context.Context) error { return hasGrown(ctx, k.claim, 8<<20) })
+	k.wantVolume(ceph, k.claim, 8<<20)
 	k.deleteClaim(k.claim)
 }
 

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
+	"regexp"
+	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,20 +16,26 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// recorder keeps every state in which the API server showed events, claims,
-// volumes and classes during the run, also of objects that are gone since.
+// recorder keeps every state in which the API server showed events, claims, volumes, classes,
+// Leases, the journal's notes and what secrets are called during the run, also of objects that
+// are gone since.
 type recorder struct {
 	done chan struct{}
 
 	mu     sync.Mutex
 	states bytes.Buffer
-	names  map[string]bool  // of volumes and classes
-	sizes  map[string]int64 // of volumes, in bytes
-	shrank map[string]bool  // volumes
+	names  map[string]bool   // of volumes and classes
+	sizes  map[string]int64  // of volumes, in bytes
+	shrank map[string]bool   // volumes
+	keys   map[string]string // of Ceph, that stood in secrets, and in which
+	notes  map[string]bool   // of the journal
 }
 
 func startRecorder(client kubernetes.Interface) (*recorder, error) {
-	r := &recorder{names: map[string]bool{}, sizes: map[string]int64{}, shrank: map[string]bool{}}
+	r := &recorder{
+		names: map[string]bool{}, sizes: map[string]int64{}, shrank: map[string]bool{},
+		keys: map[string]string{}, notes: map[string]bool{},
+	}
 	return r, r.listen(client)
 }
 
@@ -43,6 +52,9 @@ func (r *recorder) listen(client kubernetes.Interface) error {
 		factory.Core().V1().PersistentVolumeClaims().Informer(),
 		factory.Core().V1().PersistentVolumes().Informer(),
 		factory.Storage().V1().StorageClasses().Informer(),
+		factory.Coordination().V1().Leases().Informer(),
+		factory.Core().V1().ConfigMaps().Informer(),
+		factory.Core().V1().Secrets().Informer(),
 	} {
 		if _, err := informer.AddEventHandler(handler); err != nil {
 			return err
@@ -58,15 +70,18 @@ func (r *recorder) listen(client kubernetes.Interface) error {
 }
 
 func (r *recorder) record(object any) {
-	state, err := json.Marshal(object)
-	if err != nil {
-		panic(err) // an object of the API that is no JSON
-	}
-	meta := object.(metav1.Object)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.states.Write(state)
-	r.states.WriteByte('\n')
+	switch object := object.(type) {
+	case *corev1.Secret:
+		r.recordSecret(object)
+		return
+	case *corev1.ConfigMap:
+		r.recordNotes(object)
+		return
+	}
+	r.write(object)
+	meta := object.(metav1.Object)
 	if meta.GetNamespace() == "" {
 		r.names[meta.GetName()] = true
 	}
@@ -75,6 +90,45 @@ func (r *recorder) record(object any) {
 		r.shrank[pv.Name] = r.shrank[pv.Name] || size < r.sizes[pv.Name]
 		r.sizes[pv.Name] = size
 	}
+}
+
+func (r *recorder) write(object any) {
+	state, err := json.Marshal(object)
+	if err != nil {
+		panic(err) // an object of the API that is no JSON
+	}
+	r.states.Write(state)
+	r.states.WriteByte('\n')
+}
+
+// cephxKey is what `ceph auth` calls a key.
+var cephxKey = regexp.MustCompile(`^AQ[A-Za-z0-9+/]{36}==$`)
+
+// recordSecret keeps keys apart from all else.
+func (r *recorder) recordSecret(secret *corev1.Secret) {
+	r.write(secret.ObjectMeta)
+	for _, value := range secret.Data {
+		if key := strings.TrimSpace(string(value)); cephxKey.MatchString(key) {
+			r.keys[key] = "the key in secret " + secret.Namespace + "/" + secret.Name
+		}
+	}
+}
+
+// recordNotes writes each value once: the whole would be written again for each note.
+func (r *recorder) recordNotes(notes *corev1.ConfigMap) {
+	for _, note := range notes.Data {
+		if !r.notes[note] {
+			r.notes[note] = true
+			r.write(note)
+		}
+	}
+}
+
+// keysSeen are names by keys.
+func (r *recorder) keysSeen() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.keys)
 }
 
 // shrunk reports whether a volume ever had less capacity than before.

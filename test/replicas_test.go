@@ -16,14 +16,12 @@ import (
 // The tests of this file take the Lease from the suite's controller, so they are not
 // parallel: they run before the parallel tests begin.
 
-const (
-	leaseDuration = 15 * time.Second // by default
-	handOver      = 20 * time.Second // what users can rely on
-)
+// handOver is what users can rely on.
+const handOver = 20 * time.Second
 
 // shortLease is for tests in which no time matters.
 var shortLease = []string{
-	"--leader-election-lease-duration=4s", "--leader-election-renew-deadline=3s", "--leader-election-retry-period=500ms",
+	"--leader-election-lease-duration=10s", "--leader-election-renew-deadline=8s", "--leader-election-retry-period=1s",
 }
 
 // replicas has two other processes take the place of the suite's controller until the
@@ -185,7 +183,11 @@ func TestLeaderIsPausedInADeletion(t *testing.T) {
 	claim, pv := s.made(class, "64Mi")
 	answer := proxy.holdAnswer("GET persistentvolumeclaims", claim.Name) // that the claim is gone
 	s.deleteClaim(claim)
-	<-answer.arrived
+	select {
+	case <-answer.arrived:
+	case <-time.After(patience):
+		t.Fatal("the controller does not ask whether the claim is gone")
+	}
 	s.pause(paused)
 	s.patchVolume(pv.Name, `{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}`)
 	s.led(t, before)

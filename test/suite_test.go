@@ -33,10 +33,9 @@ type environment struct {
 	auditStart int64    // where this run begins in the API server's audit log
 	leftBefore []string // what was in Ceph and Kubernetes before this run
 	binary     string
-	kubeconfig string   // the controller's
-	token      string   // the only credential in it
-	keys       sync.Map // every key that a test has taken out of a volume's secret
-	unready    []span   // when the API server was starting
+	kubeconfig string // the controller's
+	token      string // the only credential in it
+	unready    []span // when the API server was starting
 
 	controller  *controller // the one that leads
 	mu          sync.Mutex

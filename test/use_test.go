@@ -103,7 +103,6 @@ func (s *scene) keyIn(ref *corev1.SecretReference) string {
 		s.t.Fatalf("secret %s has %d entries, want 1", ref.Name, len(secret.Data))
 	}
 	for _, key := range secret.Data {
-		suite.keys.Store(ref.Name+" of version "+secret.ResourceVersion, string(key))
 		return string(key)
 	}
 	return ""

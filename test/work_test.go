@@ -119,7 +119,7 @@ func (w *work) until(what string, check func(context.Context, task) error) {
 	w.t.Helper()
 	begin, last := time.Now(), map[string]time.Duration{}
 	waiting := slices.Clone(w.tasks)
-	w.eventually("all is "+what, func(ctx context.Context) (err error) {
+	met := w.eventuallyIn(w.t.Context(), pollInterval, 2*patience, "all is "+what, func(ctx context.Context) (err error) {
 		waiting = slices.DeleteFunc(waiting, func(task task) bool {
 			failed := check(ctx, task)
 			if failed != nil {
@@ -131,6 +131,9 @@ func (w *work) until(what string, check func(context.Context, task) error) {
 		})
 		return err
 	})
+	if !met {
+		w.t.FailNow()
+	}
 	w.t.Logf("%s after %v", what, last)
 }
 
