@@ -61,6 +61,15 @@ func noSeat(*corev1.PersistentVolume) (leave func()) { return func() {} }
 
 func newWorld(t *testing.T, claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) *world {
 	t.Helper()
+	w, factory := newStillWorld(t, claim, pv)
+	factory.Start(t.Context().Done())
+	cache.WaitForCacheSync(t.Context().Done(), w.resizer.synced...)
+	return w
+}
+
+// newStillWorld has listers that see nothing but what they are told.
+func newStillWorld(t *testing.T, claim *corev1.PersistentVolumeClaim, pv *corev1.PersistentVolume) (*world, informers.SharedInformerFactory) {
+	t.Helper()
 	w := &world{client: fake.NewSimpleClientset(claim, pv), backend: &cephfake.Backend{}, recorder: record.NewFakeRecorder(20)}
 	factory := informers.NewSharedInformerFactory(w.client, 0)
 	var err error
@@ -72,9 +81,7 @@ func newWorld(t *testing.T, claim *corev1.PersistentVolumeClaim, pv *corev1.Pers
 	}
 	w.claims = factory.Core().V1().PersistentVolumeClaims().Informer().GetIndexer()
 	w.volumes = factory.Core().V1().PersistentVolumes().Informer().GetIndexer()
-	factory.Start(t.Context().Done())
-	cache.WaitForCacheSync(t.Context().Done(), w.resizer.synced...)
-	return w
+	return w, factory
 }
 
 func (w *world) sync(t *testing.T) error {
