@@ -20,7 +20,7 @@ func TestRequestsForOneClaim(t *testing.T) {
 	ceph := suite.ceph[0]
 	proxy := newAPIProxy(t)
 	s := newScene(t)
-	s.serveAlone("--kubeconfig=" + proxy.kubeconfig)
+	s.serveAlone("--kubeconfig="+proxy.kubeconfig, "--mark-bound-after=0") // or whether kube-controller-manager is late would count
 	made := traffic{"POST persistentvolumes": 1, "POST events": 2, "PATCH configmaps": 2, "GET secrets": 2}
 	grown := traffic{"GET secrets": 1, "PATCH persistentvolumes": 1, "PATCH persistentvolumeclaims/status": 2, "POST events": 2}
 	grownImage := grown.and(traffic{ // kube-controller-manager writes its status, too

@@ -44,6 +44,7 @@ type controllers struct {
 	ceph      *goceph.Pool
 	purges    func(context.Context)
 	finisher  *provisioner.Finisher
+	phases    *provisioner.Phases // nil if kube-controller-manager is never helped
 	stalled   *stalled.Work
 }
 
@@ -93,11 +94,17 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 		Events:      recorder,
 	}, loop(o.cephfsProvisioners))
 	c.finisher = newFinisher(o, client, shared, unfinished, rbd, cephfs)
-	err := tellStored(shared.Core().V1().PersistentVolumes().Informer(), unfinished.Stored)
+	err := tellOf(shared.Core().V1().PersistentVolumes().Informer(), unfinished.Stored)
 	if err != nil {
 		return nil, err
 	}
-
+	if o.markBoundAfter > 0 {
+		c.phases = provisioner.NewPhases(slices.Concat(o.rbdProvisioners, o.cephfsProvisioners), o.markBoundAfter, client,
+			shared.Core().V1().PersistentVolumeClaims().Lister(), shared.Core().V1().PersistentVolumes().Lister())
+		if err := tellOf(shared.Core().V1().PersistentVolumes().Informer(), c.phases.Saw); err != nil {
+			return nil, err
+		}
+	}
 	if c.audits, err = newAuditJob(o, ceph); err != nil {
 		return nil, err
 	}
@@ -128,15 +135,15 @@ func slim(object any) (any, error) {
 	return object, nil
 }
 
-// tellStored tells of all events: a note that outlives its volume's first is erased at the
+// tellOf tells of all events: a note that outlives its volume's first is erased at the
 // next.
-func tellStored(volumes cache.SharedIndexInformer, stored func(*corev1.PersistentVolume)) error {
+func tellOf(volumes cache.SharedIndexInformer, saw func(*corev1.PersistentVolume)) error {
 	tell := func(object any) {
 		if last, ok := object.(cache.DeletedFinalStateUnknown); ok {
 			object = last.Obj
 		}
 		if pv, ok := object.(*corev1.PersistentVolume); ok {
-			stored(pv)
+			saw(pv)
 		}
 	}
 	_, err := volumes.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -223,6 +230,9 @@ func (c *controllers) run(ctx context.Context, client kubernetes.Interface) {
 	ending.StartWithContext(ctx, c.audits.Run)
 	ending.StartWithContext(ctx, c.finish)
 	ending.StartWithContext(ctx, c.resizer.Run)
+	if c.phases != nil {
+		ending.StartWithContext(ctx, c.phases.Run)
+	}
 	ending.Wait()
 	closePool(ctx, c.ceph)
 }

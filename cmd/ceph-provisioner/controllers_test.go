@@ -19,7 +19,7 @@ func TestStoredVolumesAreToldHoweverTheyAreSeen(t *testing.T) {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	volumes := factory.Core().V1().PersistentVolumes().Informer()
 	told := make(chan string, 10)
-	if err := tellStored(volumes, func(pv *corev1.PersistentVolume) { told <- pv.Name }); err != nil {
+	if err := tellOf(volumes, func(pv *corev1.PersistentVolume) { told <- pv.Name }); err != nil {
 		t.Fatal(err)
 	}
 	factory.Start(t.Context().Done())

@@ -33,6 +33,7 @@ type options struct {
 	retryStart         time.Duration
 	retryMax           time.Duration
 	raiseMounted       bool
+	markBoundAfter     time.Duration
 	secretNamespace    string
 	auditInterval      time.Duration
 
@@ -61,6 +62,7 @@ const (
 	defaultTimeout           = time.Minute
 	defaultRetryStart        = time.Second
 	defaultRetryMax          = 5 * time.Minute
+	defaultMarkBoundAfter    = 100 * time.Millisecond // several times what kube-controller-manager takes that is not late
 	defaultLeaseDuration     = 15 * time.Second
 	defaultRenewDeadline     = 10 * time.Second
 	defaultRetryPeriod       = time.Second
@@ -105,6 +107,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.DurationVar(&o.retryStart, "retry-interval-start", defaultRetryStart, "pause after a first failure; doubled after each")
 	flags.DurationVar(&o.retryMax, "retry-interval-max", defaultRetryMax, "longest pause after a failure")
 	flags.BoolVar(&o.raiseMounted, "raise-mounted-cephfs-volumes", false, "raise the capacity of a CephFS PersistentVolume also while pods use it: kubelets up to 1.30 then log ten lines a second for each of these pods, until they start anew")
+	flags.DurationVar(&o.markBoundAfter, "mark-bound-after", defaultMarkBoundAfter, "a new PersistentVolume that kube-controller-manager has not come to after this time is put into phase Bound, which spares it one of the five requests that it makes for a claim; 0 is for never")
 	flags.StringVar(&o.secretNamespace, "secret-namespace", "", "where the secrets of CephFS volumes with a user of their own are made, unless their class has userSecretNamespace; the claim's namespace if empty")
 	flags.DurationVar(&o.auditInterval, "audit-interval", 0, "the leader runs the audit at its start and with this pause after each one, and serves the counts as metrics (docs/audit.md); 1h suits most clusters, 0 is for no audit")
 	flags.BoolVar(&o.version, "version", false, "print the version and end")
@@ -125,6 +128,9 @@ func (o *options) validate() error {
 	positive("retry-interval-start", o.retryStart > 0)
 	if o.auditInterval < 0 {
 		errs = append(errs, errors.New("--audit-interval must not be negative; 0 is for no audit"))
+	}
+	if o.markBoundAfter < 0 {
+		errs = append(errs, errors.New("--mark-bound-after must not be negative; 0 is for never"))
 	}
 	if o.retryMax < o.retryStart {
 		errs = append(errs, errors.New("--retry-interval-max must not be less than --retry-interval-start"))

@@ -18,11 +18,12 @@ func TestParseOptions(t *testing.T) {
 
 func TestParseOptionsRefuses(t *testing.T) {
 	for args, says := range map[string]string{
-		"--worker-threads=0":   "--worker-threads",
-		"--ceph-calls=0":       "--ceph-calls",
-		"--kube-api-qps=-1":    "--kube-api-qps",
-		"--timeout=0s":         "--timeout",
-		"--audit-interval=-1s": "--audit-interval",
+		"--worker-threads=0":     "--worker-threads",
+		"--ceph-calls=0":         "--ceph-calls",
+		"--kube-api-qps=-1":      "--kube-api-qps",
+		"--timeout=0s":           "--timeout",
+		"--audit-interval=-1s":   "--audit-interval",
+		"--mark-bound-after=-1s": "--mark-bound-after",
 		"--retry-interval-start=1m --retry-interval-max=1s":      "--retry-interval-max",
 		"--metrics-path=metrics":                                 "slash",
 		"--metrics-path=/healthz":                                "differ",
