@@ -104,7 +104,7 @@ func keysIn(text []byte, known map[string]string) (found []string) {
 
 func TestKeysAreFound(t *testing.T) {
 	t.Parallel()
-	const key, other = "AQDthekeythekeythekeythekeythekeythek==", "AQDotherotherotherotherotherotherothe=="
+	const key, other = "AQDthekeythekeythekeythekeythekeytheke==", "AQDotherotherotherotherotherotherother=="
 	known := map[string]string{key: "plain", encoded(key): "encoded", other: "other"}
 	for text, want := range map[string][]string{
 		"":                       nil,

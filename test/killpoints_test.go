@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,82 +20,129 @@ import (
 // killpointsVariable names the build that ends after the write that its environment names.
 const killpointsVariable = "KILLPOINTS_BIN"
 
-// killer is a controller that ends at one of its writes, of which 1 is the first.
-type killer func(write int) (binary string, environment []string)
+// killer is a controller that ends at a point of its work.
+type killer func(point string) (binary string, environment []string)
 
-// afterWrite ends after a step of ours: a call to Ceph or to the API server.
+// afterWrite ends after a step of ours, a call to Ceph or to the API server: "2 PATCH
+// configmaps" is the second of that name.
 func afterWrite(t *testing.T) killer {
 	binary := os.Getenv(killpointsVariable)
 	if binary == "" {
 		t.Fatalf("%s must name a build with the tag killpoints: run `make e2e`", killpointsVariable)
 	}
-	return func(write int) (string, []string) {
-		return binary, []string{fmt.Sprintf("KILL_AFTER_WRITE=%d", write)}
+	return func(point string) (string, []string) {
+		return binary, []string{"KILL_AFTER_WRITE=" + point}
 	}
 }
 
-// insideLibrbd ends within a step of ours, before one of the writes that librbd makes of it.
-func insideLibrbd(t *testing.T) killer {
-	library := filepath.Join(t.TempDir(), "killrados.so")
-	if out, err := exec.CommandContext(t.Context(), "cc", "-shared", "-fPIC", "-o", library, "testdata/killrados.c", "-ldl").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return func(write int) (string, []string) {
-		return suite.binary, []string{"LD_PRELOAD=" + library, fmt.Sprintf("KILL_BEFORE_RADOS_WRITE=%d", write)}
-	}
-}
+// Writes that the lives of volumes consist of: none may be missed.
+const (
+	written   = "POST persistentvolumes"
+	everyLife = "PATCH configmaps, create, mark, " + written + ", PATCH persistentvolumeclaims/status, PATCH persistentvolumes, delete, DELETE persistentvolumes"
+	userLife  = everyLife + ", make, POST secrets, set the quota of, remove, DELETE secrets"
+)
 
-// A volume of each kind is made, grown and deleted by a controller that ends at its first
-// write to Ceph or Kubernetes, then by one that ends at its second, and so on until one
-// has come to the end. Each time the next controller carries on, or, as long as the claim
-// is not Bound, finds it deleted. Nothing may be left, whatever it is called: that is
-// checked after all tests, too.
+// A volume of each kind is made, grown and deleted; then by a controller that ends at its
+// first write to Ceph or Kubernetes, then by one that ends at its second, and so on. Each time
+// the next controller carries on, or, as long as the PersistentVolume is not stored, finds the
+// claim deleted. Nothing may be left, whatever it is called: that is checked after all tests,
+// too.
 func TestKilledAtEachWrite(t *testing.T) {
 	t.Parallel()
 	// Whoever comes upon what a killed client of CephFS has in its cache has to wait, so
 	// most other tests use the other cluster.
 	ceph := suite.ceph[1]
 	for kind, c := range map[string]struct {
-		class  func(s *scene, root string) string
-		killer func(*testing.T) killer
-		writes int // at least: else the test would have missed some
-		bound  int // and of those, before the claim is Bound
+		class func(s *scene, root string) string
+		life  string
 	}{
-		"RBD":                {func(s *scene, _ string) string { return s.rbdClass(ceph) }, afterWrite, 10, 3},
-		"RBD, inside librbd": {func(s *scene, _ string) string { return s.rbdClass(ceph) }, insideLibrbd, 15, 4},
-		"CephFS":             {func(s *scene, _ string) string { return s.cephfsClass(ceph) }, afterWrite, 10, 3},
-		"CephFS, users":      {func(s *scene, _ string) string { return s.tenantClass(ceph) }, afterWrite, 12, 5},
+		"RBD":           {func(s *scene, _ string) string { return s.rbdClass(ceph) }, everyLife + ", grow, remove from the trash"},
+		"CephFS":        {func(s *scene, _ string) string { return s.cephfsClass(ceph) }, everyLife + ", set the quota of"},
+		"CephFS, users": {func(s *scene, _ string) string { return s.tenantClass(ceph) }, userLife},
 		"CephFS, directories": {func(s *scene, root string) string {
 			return s.directoryClass(ceph, with("claimRoot", root))
-		}, afterWrite, 12, 5},
+		}, userLife},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			root := ownRoot(t, ceph)
 			s := newScene(t)
 			s.nameProvisioners()
-			s.killedAtEachWrite(ceph, c.killer(t), c.class(s, root), c.writes, func(k *killed) bool {
-				s.restart()
-				k.carryOn(ceph)
-				return true
-			})
+			kill, class := afterWrite(t), c.class(s, root)
+			for _, write := range s.writes(ceph, kill, class, strings.Split(c.life, ", ")) {
+				s.killedAfter(ceph, kill, class, write, func(k *killed) { s.restart(); k.carryOn(ceph) })
+			}
 		})
 		t.Run(kind+", claim deleted", func(t *testing.T) {
 			t.Parallel()
 			root := ownRoot(t, ceph)
 			s := newScene(t)
 			s.nameProvisioners()
-			s.killedAtEachWrite(ceph, c.killer(t), c.class(s, root), c.bound, func(k *killed) bool {
-				wasPending := isBound(t.Context(), k.claim) != nil
-				if !k.deleted {
-					s.deleteClaim(k.claim)
-				}
-				s.restart()
-				s.noneBegun(k.claim)
-				return wasPending
-			})
+			kill, class := afterWrite(t), c.class(s, root)
+			all := s.writes(ceph, kill, class, strings.Split(c.life, ", "))
+			for _, write := range all[:slices.Index(all, "1 "+written)+1] {
+				s.killedAfter(ceph, kill, class, write, (*killed).finish)
+			}
 		})
 	}
+}
+
+// writes leads a claim from its creation to its deletion, and returns what is written
+// meanwhile, as killers name it, in its order.
+func (s *scene) writes(ceph *cephCluster, kill killer, class string, want []string) (all []string) {
+	s.t.Helper()
+	k := s.killedAt(kill, "0")
+	k.claim = s.claim(class, "4Mi")
+	k.live()
+	k.wantEnd(ceph)
+	log, err := os.ReadFile(k.controller.log)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, passed := range killpoint.FindAllSubmatch(log, -1) {
+		all = append(all, string(passed[1]))
+	}
+	for _, name := range want {
+		if !slices.Contains(all, "1 "+name) {
+			s.t.Fatalf("%q is not written; all writes: %q", name, all)
+		}
+	}
+	return all
+}
+
+// killpoint is a line of the log.
+var killpoint = regexp.MustCompile(`(?m)^killpoint (\d+ .*)$`)
+
+// isCertain is not so for writes that depend on who else writes when.
+func isCertain(write string) bool {
+	return strings.HasPrefix(write, "1 ") && write != "1 PATCH persistentvolumes/status"
+}
+
+// killedAfter leads a claim from its creation to its deletion. When the controller has ended,
+// goOn is to start the next one.
+func (s *scene) killedAfter(ceph *cephCluster, kill killer, class, write string, goOn func(*killed)) {
+	s.t.Helper()
+	k := s.killedAt(kill, write)
+	k.claim = s.claim(class, "4Mi")
+	k.live()
+	switch {
+	case s.controller.hasExited():
+		goOn(k)
+	case isCertain(write):
+		s.t.Errorf("the controller has not ended after %q", write)
+	}
+	k.wantEnd(ceph)
+}
+
+// finish deletes the claim before the next controller comes, and waits until nothing is being
+// made for it.
+func (k *killed) finish() {
+	k.t.Helper()
+	if !k.deleted {
+		k.deleteClaim(k.claim)
+	}
+	k.restart()
+	k.noneBegun(k.claim)
 }
 
 const ownRootPrefix = "of-"
@@ -127,64 +175,10 @@ type killed struct {
 	requested, deleted bool
 }
 
-// killedAtEachWrite leads one claim after the other from its creation to its deletion,
-// until a controller has come to the end, or recover says that there is no more to see.
-// After each, nothing may be left. At least so many writes must have been seen. Volumes are
-// small because each object of an image is a write more when it is removed.
-func (s *scene) killedAtEachWrite(ceph *cephCluster, kill killer, class string, atLeast int, recover func(*killed) bool) {
+// killedAt starts a controller that ends at a point, which may be before it is ready.
+func (s *scene) killedAt(kill killer, point string) *killed {
 	s.t.Helper()
-	for write := 1; ; write++ {
-		k := s.killedAt(kill, write)
-		k.claim = s.claim(class, "4Mi")
-		k.live()
-		more := s.controller.hasExited() && recover(k)
-		k.wantEnd(ceph)
-		if !more {
-			if write <= atLeast {
-				s.t.Errorf("only %d writes were seen, want at least %d", write-1, atLeast)
-			}
-			return
-		}
-	}
-}
-
-// A controller that ends while it removes what an earlier one, which has ended, too, has
-// left of an image.
-func TestKilledTwice(t *testing.T) {
-	t.Parallel()
-	ceph := suite.ceph[1]
-	kill := insideLibrbd(t)
-	for missing, first := range map[string]int{"the ID": 2, "the header": 3} {
-		t.Run(missing, func(t *testing.T) {
-			t.Parallel()
-			s := newScene(t)
-			s.nameProvisioners()
-			class := s.rbdClass(ceph)
-			const atLeast = 5 // what is left is found, and removed in two writes, and an image is begun anew
-			for second, more := 1, true; more; second++ {
-				k := s.killedAt(kill, first)
-				k.claim = s.claim(class, "4Mi")
-				k.live()
-				s.killedAt(kill, second)
-				k.live()
-				more = !k.requested // nor Bound
-				if s.controller.hasExited() {
-					s.restart()
-				}
-				k.carryOn(ceph)
-				k.wantEnd(ceph)
-				if !more && second <= atLeast {
-					t.Errorf("only %d writes were seen, want at least %d", second-1, atLeast)
-				}
-			}
-		})
-	}
-}
-
-// killedAt starts a controller that ends at a write, which may be before it is ready.
-func (s *scene) killedAt(kill killer, write int) *killed {
-	s.t.Helper()
-	binary, environment := kill(write)
+	binary, environment := kill(point)
 	if err := s.start(binary, environment); err != nil && (s.controller == nil || !s.controller.hasExited()) {
 		s.t.Fatal(err)
 	}

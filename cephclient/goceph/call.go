@@ -62,7 +62,7 @@ func callOn[C, T any](ctx context.Context, s *session, op operation, on line[C],
 	done := run(ctx, s, op, on, func(conn C) (any, error) { return f(conn) })
 	report(!done.silent)
 	if op.mutating() {
-		killpoint.Passed(op.name)
+		killpoint.Passed(strings.TrimSuffix(op.name, " "+op.volume))
 	}
 	if done.err != nil {
 		return none, op.lacking(s.credentials.ID, s.awaiting(op, typed(op.name, op.mutating(), done.err)))

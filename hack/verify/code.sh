@@ -25,7 +25,7 @@ check() {
 # Packages that must build without Ceph's libraries.
 without_cgo() { go list ./... | grep -v -e /cephclient/goceph$ -e /cmd/ceph-provisioner$ -e /hack/floor$ -e /test$; }
 
-check "gofmt" gofmt -l audit cmd cephaccess cephclient hack journal killpoint provisioner pvspec resizer stalled test
+check "gofmt" gofmt -l audit cmd cephaccess cephclient hack journal killpoint provisioner pvspec resizer seats stalled test
 check "go vet" go vet ./...
 check "staticcheck" go tool -modfile=hack/tools/go.mod staticcheck ./...
 check "go.mod is tidy" go mod tidy -diff
