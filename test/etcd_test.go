@@ -7,10 +7,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // etcd is put back to an older state while the controller runs. The controller notices and
@@ -30,28 +32,31 @@ func TestRestoredEtcd(t *testing.T) {
 		return next
 	}
 	first := serve()
-	deleted := []*corev1.PersistentVolumeClaim{k.has("deleted-rbd", "rbd"), k.has("deleted-cephfs", "cephfs")}
-	grown := []*corev1.PersistentVolumeClaim{k.has("grown-rbd", "rbd"), k.has("grown-cephfs", "cephfs")}
+	deleted, grown := k.hasEach("deleted"), k.hasEach("grown")
 	k.isBound(append(deleted, grown...)...)
 	if err := first.stop(); err != nil {
 		t.Fatal(err)
 	}
-	pending := []*corev1.PersistentVolumeClaim{k.has("pending-rbd", "rbd"), k.has("pending-cephfs", "cephfs")}
+	pending := k.hasEach("pending")
 	backup := k.backUp()
 
 	second := serve()
-	k.isBound(pending[0])
+	k.isBound(pending...)
 	image := ceph.image(t, imageSpec(pending[0])).ID
-	file := ceph.path(k.isBound(pending[1]).Spec.CephFS.Path, "data")
-	if err := os.WriteFile(file, []byte("kept"), 0o600); err != nil {
-		t.Fatal(err)
+	var files []string
+	for _, claim := range pending[1:] {
+		file := ceph.path(k.isBound(claim).Spec.CephFS.Path, "data")
+		if err := os.WriteFile(file, []byte("kept"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
 	}
 	k.loses(ceph, deleted...)
 	for _, claim := range grown {
 		k.asks(claim, "2Gi")
 		k.grows(claim, 2<<30)
 	}
-	late := []*corev1.PersistentVolumeClaim{k.has("late-rbd", "rbd"), k.has("late-cephfs", "cephfs")}
+	late := k.hasEach("late")
 	k.isBound(late...)
 
 	k.restore(backup)
@@ -63,12 +68,19 @@ func TestRestoredEtcd(t *testing.T) {
 	if now := ceph.image(t, imageSpec(pending[0])).ID; now != image {
 		t.Errorf("the image is %s, want %s as before", now, image)
 	}
-	if text, err := os.ReadFile(file); err != nil || string(text) != "kept" {
-		t.Errorf("the file has %q (%v)", text, err)
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err != nil || string(text) != "kept" {
+			t.Errorf("%s has %q (%v)", file, text, err)
+		}
 	}
+	k.wantUsersKey(ceph, pending[2:])
 	// Grown after the backup: not shrunk, and grown again as usual.
 	ceph.wantImage(t, grown[0], 2<<30)
-	ceph.wantQuota(t, grown[1], 2<<30)
+	for _, claim := range grown[1:] {
+		if quota := ceph.quota(k.isBound(claim)); quota != 2<<30 {
+			t.Errorf("claim %s has a quota of %d", claim.Name, quota)
+		}
+	}
 	for _, claim := range grown {
 		k.asks(claim, "3Gi")
 		k.grows(claim, 3<<30)
@@ -80,13 +92,31 @@ func TestRestoredEtcd(t *testing.T) {
 		k.fails(claim, "not found")
 	}
 	// Made after the backup: left over.
-	k.wantOrphans(map[string]string{volumeName(late[0]): "orphan-image", volumeName(late[1]): "orphan-subvolume"}, deleted)
+	k.wantOrphans(map[string]string{
+		volumeName(late[0]): "orphan-image", volumeName(late[1]): "orphan-subvolume",
+		volumeName(late[2]): "orphan-subvolume", ownUser(late[2]): "orphan-user",
+		volumeName(late[3]): "orphan-directory", ownUser(late[3]): "orphan-user",
+	}, deleted)
 	for _, claim := range late {
 		k.traceless(ceph, claim)
 	}
-	k.loses(ceph, append(append(deleted, grown...), pending...)...)
+	k.loses(ceph, slices.Concat(deleted, grown, pending)...)
 	if err := third.stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// wantUsersKey holds the secrets of claims with users of their own against Ceph.
+func (k *otherKubernetes) wantUsersKey(ceph *cephCluster, claims []*corev1.PersistentVolumeClaim) {
+	k.t.Helper()
+	for _, claim := range claims {
+		secret, err := k.core.CoreV1().Secrets(volumeSecrets).Get(k.t.Context(), ownSecret(claim), metav1.GetOptions{})
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if key, err := ceph.key(k.t.Context(), ownUser(claim)); err != nil || string(secret.Data["key"]) != key {
+			k.t.Errorf("the secret of claim %s has not its user's key (%v)", claim.Name, err)
+		}
 	}
 }
 
@@ -95,8 +125,11 @@ func TestRestoredEtcd(t *testing.T) {
 func (k *otherKubernetes) wantOrphans(want map[string]string, missing []*corev1.PersistentVolumeClaim) {
 	k.t.Helper()
 	want = maps.Clone(want)
-	for _, claim := range missing {
+	for i, claim := range missing {
 		want[volumeName(claim)] = "missing-volume"
+		if i >= 2 { // their secrets are back
+			want[ownUser(claim)] = "missing-user"
+		}
 	}
 	as := "--kubeconfig=" + k.Kubernetes.Kubeconfig
 	list := filepath.Join(k.t.TempDir(), "list.json")

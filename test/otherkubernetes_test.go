@@ -27,7 +27,10 @@ type otherKubernetes struct {
 	core kubernetes.Interface
 }
 
-// startKubernetes has the classes rbd and cephfs, and the secrets that they name.
+// classesThere are those of a control plane of a test's own: one for each kind of volume.
+var classesThere = []string{"rbd", "cephfs", "tenants", "directories"}
+
+// startKubernetes has these classes, and the secrets that they name.
 func startKubernetes(t *testing.T, ceph *cephCluster) *otherKubernetes {
 	t.Helper()
 	options := localcluster.DefaultOptions()
@@ -68,7 +71,9 @@ func (k *otherKubernetes) prepare(ceph *cephCluster) {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	for name, copied := range map[string]string{"rbd": k.rbdClass(ceph), "cephfs": k.cephfsClass(ceph)} {
+	for name, copied := range map[string]string{
+		"rbd": k.rbdClass(ceph), "cephfs": k.cephfsClass(ceph), "tenants": k.tenantClass(ceph), "directories": k.directoryClass(ceph),
+	} {
 		class, err := suite.client.StorageV1().StorageClasses().Get(ctx, copied, metav1.GetOptions{})
 		if err == nil {
 			class.ObjectMeta = metav1.ObjectMeta{Name: name}
@@ -89,6 +94,15 @@ func (k *otherKubernetes) has(name, class string) *corev1.PersistentVolumeClaim 
 		k.t.Fatal(err)
 	}
 	return claim
+}
+
+// hasEach makes a claim of each class.
+func (k *otherKubernetes) hasEach(name string) (claims []*corev1.PersistentVolumeClaim) {
+	k.t.Helper()
+	for _, class := range classesThere {
+		claims = append(claims, k.has(name+"-"+class, class))
+	}
+	return claims
 }
 
 // isBound waits until claims have their volumes.
