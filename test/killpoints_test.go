@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
@@ -113,9 +114,28 @@ func (s *scene) writes(ceph *cephCluster, kill killer, class string, want []stri
 // killpoint is a line of the log.
 var killpoint = regexp.MustCompile(`(?m)^killpoint (\d+ .*)$`)
 
+// groupMade is written once for all volumes of a group.
+const groupMade = "1 create the group of"
+
 // isCertain is not so for writes that depend on who else writes when.
 func isCertain(write string) bool {
-	return strings.HasPrefix(write, "1 ") && write != "1 PATCH persistentvolumes/status"
+	return strings.HasPrefix(write, "1 ") && write != "1 PATCH persistentvolumes/status" && write != groupMade
+}
+
+// The same for what only the first volume of a subvolume group needs.
+func TestKilledWhenAGroupIsMade(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[1]
+	s := newScene(t)
+	s.nameProvisioners()
+	for _, goOn := range []func(*killed){func(k *killed) { s.restart(); k.carryOn(ceph) }, (*killed).finish} {
+		class := s.cephfsClass(ceph, func(class *storagev1.StorageClass) { class.Parameters["subvolumeGroup"] = "of-" + class.Name })
+		hit := false
+		s.killedAfter(ceph, afterWrite(t), class, groupMade, func(k *killed) { hit = true; goOn(k) })
+		if !hit {
+			t.Error("the controller has not ended when it had made the group")
+		}
+	}
 }
 
 // killedAfter leads a claim from its creation to its deletion. When the controller has ended,
