@@ -16,8 +16,8 @@ const (
 	// objectsInMemory are those that an OSD has in memory of each placement group, at its
 	// default osd_pg_object_context_cache_count.
 	objectsInMemory = 64
-	// mostInMemory takes some seconds.
-	mostInMemory = 4 * 4 * 4 * objectsInMemory
+	// mostInMemory takes some seconds: each costs the OSDs a note in their log.
+	mostInMemory = 4 * 4 * objectsInMemory
 )
 
 var errStillForgotten = errors.New("the OSD keeps a watch of which it knows nothing; restart the image's primary OSD, or `ceph osd down` it")
