@@ -31,6 +31,7 @@ type Phases struct {
 	claims  corelisters.PersistentVolumeClaimLister
 	volumes corelisters.PersistentVolumeLister
 	late    workqueue.DelayingInterface // names of volumes
+	refused sync.Once
 }
 
 // phasesTogether is how many requests are under way at a time.
@@ -82,8 +83,15 @@ func (p *Phases) write(ctx context.Context, name string) {
 	}
 	patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q},"status":{"phase":%q}}`, pv.ResourceVersion, corev1.VolumeBound)
 	_, err = p.client.CoreV1().PersistentVolumes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
-	if err != nil && ctx.Err() == nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
-		klog.FromContext(ctx).Error(err, "The phase of a new PersistentVolume is left to kube-controller-manager", "persistentVolume", name)
+	log := klog.FromContext(ctx)
+	switch {
+	case err == nil || ctx.Err() != nil || apierrors.IsConflict(err) || apierrors.IsNotFound(err):
+	case apierrors.IsForbidden(err):
+		p.refused.Do(func() {
+			log.Error(err, "The phase of new PersistentVolumes is left to kube-controller-manager: apply the manifests of this version, which allow to write it, or set --mark-bound-after=0")
+		})
+	default:
+		log.Error(err, "The phase of a new PersistentVolume is left to kube-controller-manager", "persistentVolume", name)
 	}
 }
 

@@ -35,7 +35,8 @@ func BenchmarkSize(b *testing.B) {
 }
 
 // BenchmarkScale measures a controller beside a few bound claims and their images, and
-// then beside thousands.
+// then beside thousands; in turn with one that has nothing to do, since
+// kube-controller-manager looks through all volumes for each claim.
 //
 //	make bench
 func BenchmarkScale(b *testing.B) {
@@ -47,22 +48,26 @@ func BenchmarkScale(b *testing.B) {
 		own.create()
 		return own.class
 	}}, func(s *scene) { s.serveAlone(operatorFlags...) })
-	beside := func() (s start, turns []turn) {
+	floor := suite.buildFloor(b)
+	none := newRound(b, benchKinds[0], func(s *scene) { s.serveFloor(floor, "none", benchKinds[0], benchThreads) })
+	beside := func() (s start, turns, idle []turn) {
 		s = r.startAgain()
 		for range scaleTurns {
 			turns = append(turns, r.turn())
+			idle = append(idle, none.turn())
 		}
-		return s, turns
+		return s, turns, idle
 	}
-	before, turnsBefore := beside()
+	before, turnsBefore, idleBefore := beside()
 	class := r.class
 	r.class = r.rbdClass(r.ceph, retain, with("pool", own.name), with("adminId", own.id),
 		with("adminSecretNamespace", r.namespace), with("adminSecretName", own.id))
 	r.atOnce("create", many, isBoundClaim, r.create)
 	r.class = class
-	after, turnsAfter := beside()
+	after, turnsAfter, idleAfter := beside()
 
 	report(b, "few", turnsBefore, fmt.Sprint(many), turnsAfter)
+	report(b, "few-none", idleBefore, fmt.Sprint(many, "-none"), idleAfter)
 	before.report(b, "few")
 	after.report(b, fmt.Sprint(many))
 	b.ReportMetric(float64(after.held.residentMiB-before.held.residentMiB)*1024/float64(many), "KiB-resident/claim")
@@ -95,7 +100,7 @@ func report(b *testing.B, less string, before []turn, more string, after []turn)
 		was, is := median(before, of), median(after, of)
 		b.ReportMetric(milliseconds(was), "ms-"+step+"-"+less)
 		b.ReportMetric(milliseconds(is), "ms-"+step+"-"+more)
-		b.ReportMetric(float64(is)/float64(was), "ratio-"+step)
+		b.ReportMetric(float64(is)/float64(was), "ratio-"+step+"-"+more)
 	}
 	b.ReportMetric(0, "ns/op") // of no interest
 }
