@@ -109,28 +109,40 @@ func (s *scene) keyIn(ref *corev1.SecretReference) string {
 }
 
 // An RBD image takes data beyond its old size when the claim has grown, and keeps
-// what was written before.
+// what was written before, wherever its data is.
 func TestRBDImageTakesDataBeyondItsOldSize(t *testing.T) {
 	t.Parallel()
-	s := newScene(t)
-	claim, pv := s.made(s.rbdClass(suite.ceph[0]), "8Mi")
+	for place, changes := range map[string][]classChange{
+		"in its pool": nil, "in a pool of their own": {with("dataPool", suite.ceph[0].RBDDataPool)},
+	} {
+		t.Run(place, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.takesDataBeyondItsOldSize(s.rbdClass(suite.ceph[0], changes...))
+		})
+	}
+}
+
+func (s *scene) takesDataBeyondItsOldSize(class string) {
+	s.t.Helper()
+	claim, pv := s.made(class, "8Mi")
 	const early, late = 1 << 20, 12 << 20
 
 	if _, err := s.onImage(pv, "write", strconv.Itoa(early), "before"); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	if _, err := s.onImage(pv, "write", strconv.Itoa(late), "too far"); err == nil {
-		t.Fatalf("an image of 8 MiB takes data at %d", late)
+		s.t.Fatalf("an image of 8 MiB takes data at %d", late)
 	}
 	s.request(claim, "16Mi")
 	s.grown(claim, pv.Name, 16<<20)
 	if _, err := s.onImage(pv, "write", strconv.Itoa(late), "after"); err != nil {
-		t.Error(err)
+		s.t.Error(err)
 	}
 	for offset, want := range map[int]string{early: "before", late: "after"} {
 		got, err := s.onImage(pv, "read", strconv.Itoa(offset), strconv.Itoa(len(want)))
 		if err != nil || got != want {
-			t.Errorf("at %d stands %q (%v), want %q", offset, got, err, want)
+			s.t.Errorf("at %d stands %q (%v), want %q", offset, got, err, want)
 		}
 	}
 }
