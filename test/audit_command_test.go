@@ -33,16 +33,19 @@ type auditReport struct {
 
 // runAudit runs the command as the controller's service account.
 func runAudit(ctx context.Context, args ...string) (stdout string, code int, err error) {
-	args = append([]string{
-		"audit", "--kubeconfig=" + suite.kubeconfig, "--secret-namespace=" + volumeSecrets, "--timeout=20s",
-		"--cephfs-provisioner-name=" + cephfsProvisioner + "," + legacyProvisioner,
-	}, args...)
-	stdout, err = output(ctx, []string{"CEPH_CONF=", "KUBECONFIG="}, suite.binary, args...)
+	stdout, err = output(ctx, []string{"CEPH_CONF=", "KUBECONFIG="}, suite.binary, auditArgs(args...)...)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 1 {
 		return stdout, exit.ExitCode(), nil
 	}
 	return stdout, 0, err
+}
+
+func auditArgs(args ...string) []string {
+	return append([]string{
+		"audit", "--kubeconfig=" + suite.kubeconfig, "--secret-namespace=" + volumeSecrets, "--timeout=20s",
+		"--cephfs-provisioner-name=" + cephfsProvisioner + "," + legacyProvisioner,
+	}, args...)
 }
 
 // audited returns the findings about these names, and all of the report.

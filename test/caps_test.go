@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 )
 
@@ -43,46 +44,69 @@ func TestEachCapIsNeeded(t *testing.T) {
 		{cephfsAdminID, (*scene).cephfsClass, func(class *storagev1.StorageClass) { class.Parameters["subvolumeGroup"] = "of-" + class.Name },
 			[]grant{{"mgr", `command "fs subvolumegroup create"`, "provision", ""}}},
 		{tenantAdminID, (*scene).tenantClass, nil, append(append(user("client.kubernetes-dynamic-user-"), subvolume...),
-			grant{"mds", "rwp", "grow", `mds 'allow rwp`})},
+			grant{"mds", "rwp rather than rw", "grow", `mds 'allow rwp`})},
 		{cephfsAdminID, (*scene).cephfsClass, nil, append(subvolume,
 			grant{"mgr", `command "fs subvolume resize"`, "grow", ""})},
 		{dirAdminID, (*scene).directoryClass, nil, append(user("client.kubernetes-dynamic-user-"),
-			grant{"mds", "rwp", "provision", "mds 'allow rwp"})},
+			grant{"mds", "rwp rather than rw", "provision", "mds 'allow rwp"})},
 		{dirAdminID, (*scene).directoryClass, with("deterministicNames", "true"), user("client.k8s.")},
+		{rbdAdminID, (*scene).rbdClass, nil, []grant{
+			{"mon", "profile rbd", "provision", "refuses this identity"}, {"osd", "profile rbd pool=rbd", "provision", "cap"},
+		}},
 	} {
 		for _, without := range identity.grants {
 			t.Run(identity.id+" without "+without.part, func(t *testing.T) {
 				t.Parallel()
-				full, err := ceph.caps(t.Context(), identity.id)
-				if err != nil {
-					t.Fatal(err)
-				}
-				var id string
-				t.Cleanup(func() { ceph.runAtEnd(t, "ceph", "auth", "rm", "client."+id) })
-				s := newScene(t)
-				id = s.namespace
-				give := func(caps map[string]string) {
-					args := []string{"auth", "caps", "client." + id}
-					for daemon, each := range caps {
-						args = append(args, daemon, each)
-					}
-					ceph.run(t, "ceph", args...)
-				}
-				ceph.run(t, "ceph", "auth", "get-or-create", "client."+id)
-				give(without.takenFrom(t, full))
-				key, err := ceph.key(t.Context(), id)
-				if err != nil {
-					t.Fatal(err)
-				}
-				s.secret("admin", map[string]string{"key": key})
-				changes := []classChange{with("adminId", id), with("adminSecretName", "admin"), with("adminSecretNamespace", s.namespace)}
+				s, give := sceneWithout(t, ceph, identity.id, without)
+				changes := s.asAdmin()
 				if identity.change != nil {
 					changes = append(changes, identity.change)
 				}
-				s.goesOnWithTheCap(identity.class(s, ceph, changes...), without, func() { give(full) })
+				s.goesOnWithTheCap(identity.class(s, ceph, changes...), without, give)
 			})
 		}
 	}
+}
+
+// sceneWithout has an identity, its secret, and the caps of another but for one, which give
+// adds.
+func sceneWithout(t *testing.T, ceph *cephCluster, as string, without grant) (s *scene, give func()) {
+	t.Helper()
+	full, err := ceph.caps(t.Context(), as)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var id string
+	t.Cleanup(func() { ceph.runAtEnd(t, "ceph", "auth", "rm", "client."+id) }) // after the scene's volumes
+	s = newScene(t)
+	id = s.namespace
+	caps := func(caps map[string]string) {
+		args := []string{"auth", "caps", "client." + id}
+		for daemon, each := range caps {
+			args = append(args, daemon, each)
+		}
+		ceph.run(t, "ceph", args...)
+	}
+	ceph.run(t, "ceph", "auth", "get-or-create", "client."+id)
+	caps(without.takenFrom(t, full))
+	key, err := ceph.key(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.secret(secretWithout, map[string]string{"key": key})
+	return s, func() { caps(full) }
+}
+
+// secretWithout has the key of the identity of a scene.
+const secretWithout = "identity"
+
+// asAdmin has the controller, and asUser nodes, use the identity of a scene.
+func (s *scene) asAdmin() []classChange {
+	return []classChange{with("adminId", s.namespace), with("adminSecretName", secretWithout), with("adminSecretNamespace", s.namespace)}
+}
+
+func (s *scene) asUser() []classChange {
+	return []classChange{with("userId", s.namespace), with("userSecretName", secretWithout), with("userSecretNamespace", s.namespace)}
 }
 
 // goesOnWithTheCap makes, grows and deletes a volume, and gives the cap where it is missed.
@@ -94,19 +118,19 @@ func (s *scene) goesOnWithTheCap(class string, missing grant, give func()) {
 	}
 	claim := s.claim(class, "1Gi")
 	if missing.step == "provision" {
-		s.event(claim, "ProvisioningFailed", "permission denied", says)
+		s.event(claim, "ProvisioningFailed", says)
 		give()
 	}
 	pv := s.bound(claim)
 	s.request(claim, "2Gi")
 	if missing.step == "grow" {
-		s.event(claim, "VolumeResizeFailed", "permission denied", says)
+		s.event(claim, "VolumeResizeFailed", says)
 		give()
 	}
 	s.grown(claim, pv.Name, 2<<30)
 	s.deleteClaim(claim)
 	if missing.step == "delete" {
-		s.event(pv, "VolumeFailedDelete", "permission denied", says)
+		s.event(pv, "VolumeFailedDelete", says)
 		give()
 	}
 	s.gone(pv.Name)
@@ -116,16 +140,73 @@ func (s *scene) goesOnWithTheCap(class string, missing grant, give func()) {
 func (g grant) takenFrom(t *testing.T, full map[string]string) map[string]string {
 	t.Helper()
 	less := maps.Clone(full)
-	if g.part == "rwp" {
-		less[g.daemon] = strings.Replace(full[g.daemon], "rwp", "rw", 1)
+	if change := strings.Split(g.part, " rather than "); len(change) == 2 {
+		less[g.daemon] = strings.Replace(full[g.daemon], change[0], change[1], 1)
 	} else {
-		const separator = ", allow "
-		grants := strings.Split(strings.TrimPrefix(full[g.daemon], "allow "), separator)
-		kept := slices.DeleteFunc(grants, func(each string) bool { return strings.Contains(each, g.part) })
-		less[g.daemon] = "allow " + strings.Join(kept, separator)
+		kept := slices.DeleteFunc(strings.Split(full[g.daemon], ", "), func(each string) bool { return strings.Contains(each+" ", g.part+" ") })
+		less[g.daemon] = strings.Join(kept, ", ")
 	}
 	if less[g.daemon] == full[g.daemon] {
 		t.Fatalf("there is no %s in %s", g.part, full[g.daemon])
 	}
+	if less[g.daemon] == "" {
+		delete(less, g.daemon)
+	}
 	return less
+}
+
+// The same for identities of nodes: without any one cap a node can't do what pods need, and
+// with it the same volume can be used.
+func TestEachCapOfNodesIsNeeded(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	writesImage := func(s *scene, pv *corev1.PersistentVolume) error {
+		_, err := s.onImage(pv, "write", "0", "text")
+		return err
+	}
+	writesFile := func(s *scene, pv *corev1.PersistentVolume) error {
+		_, err := s.asTenant(pv, "write", pv.Spec.CephFS.Path, "file", "text")
+		return err
+	}
+	for _, without := range []struct {
+		id    string
+		class func(*scene, *cephCluster, ...classChange) string
+		grant
+		use    func(*scene, *corev1.PersistentVolume) error
+		change classChange
+	}{
+		{rbdUserID, (*scene).rbdClass, grant{daemon: "mon", part: "profile rbd"}, writesImage, nil},
+		{rbdUserID, (*scene).rbdClass, grant{daemon: "mon", part: "profile rbd rather than allow r"}, takesOver, with("imageFeatures", "layering,exclusive-lock")},
+		{rbdUserID, (*scene).rbdClass, grant{daemon: "osd", part: "profile rbd pool=rbd"}, writesImage, nil},
+		{rbdUserID, (*scene).rbdClass, grant{daemon: "osd", part: "profile rbd pool=rbd-data"}, writesImage, with("dataPool", ceph.RBDDataPool)},
+		{cephfsUserID, (*scene).cephfsClass, grant{daemon: "mon", part: "allow r fsname=cephfs"}, writesFile, nil},
+		{cephfsUserID, (*scene).cephfsClass, grant{daemon: "mds", part: "allow rw fsname=cephfs path=/volumes/kubernetes"}, writesFile, nil},
+		{cephfsUserID, (*scene).cephfsClass, grant{daemon: "mds", part: "rw rather than r"}, writesFile, nil},
+		{cephfsUserID, (*scene).cephfsClass, grant{daemon: "osd", part: "allow rw tag cephfs data=cephfs"}, writesFile, nil},
+	} {
+		t.Run(without.id+" without "+without.daemon+" "+without.part, func(t *testing.T) {
+			t.Parallel()
+			s, give := sceneWithout(t, ceph, without.id, without.grant)
+			changes := s.asUser()
+			if without.change != nil {
+				changes = append(changes, without.change)
+			}
+			_, pv := s.made(without.class(s, ceph, changes...), "8Mi")
+			if err := without.use(s, pv); err == nil {
+				t.Error("a node can use the volume without the cap")
+			}
+			give()
+			if err := without.use(s, pv); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// takesOver writes to an image that has been locked by a node that is dead.
+func takesOver(s *scene, pv *corev1.PersistentVolume) error {
+	_, crash := s.heldImage(pv)
+	crash()
+	_, err := s.onImage(pv, "write", "0", "text")
+	return err
 }

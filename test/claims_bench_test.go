@@ -33,15 +33,14 @@ type benchKind struct {
 	name  string
 	class func(*scene, *cephCluster) string
 	admin string // identity
-	forks bool   // there are commands for it
 }
 
 var benchKinds = []benchKind{
-	{"rbd", func(s *scene, c *cephCluster) string { return s.rbdClass(c) }, rbdAdminID, true},
-	{"subvolume", func(s *scene, c *cephCluster) string { return s.cephfsClass(c) }, cephfsAdminID, true},
-	{"subvolume-users", func(s *scene, c *cephCluster) string { return s.tenantClass(c) }, tenantAdminID, true},
-	{"directory", (*scene).sharedDirectoryClass, dirAdminID, false},
-	{"directory-users", func(s *scene, c *cephCluster) string { return s.directoryClass(c) }, dirAdminID, false},
+	{"rbd", func(s *scene, c *cephCluster) string { return s.rbdClass(c) }, rbdAdminID},
+	{"subvolume", func(s *scene, c *cephCluster) string { return s.cephfsClass(c) }, cephfsAdminID},
+	{"subvolume-users", func(s *scene, c *cephCluster) string { return s.tenantClass(c) }, tenantAdminID},
+	{"directory", (*scene).sharedDirectoryClass, dirAdminID},
+	{"directory-users", func(s *scene, c *cephCluster) string { return s.directoryClass(c) }, dirAdminID},
 }
 
 // sharedDirectoryClass makes one whose volumes are plain directories and share a user.

@@ -39,7 +39,7 @@ func contendersFor(b *testing.B, kind benchKind) []contender {
 	b.Helper()
 	floor := suite.buildFloor(b)
 	claims, alone := number(b, benchClaimsVariable, defaultBenchClaims), number(b, benchAloneVariable, defaultBenchAlone)
-	all := []contender{
+	return []contender{
 		{"ours", func(b *testing.B, kind benchKind) []measurement {
 			flags := append(slices.Clone(ourBenchFlags), strings.Fields(os.Getenv(benchFlagsVariable))...)
 			r := newRound(b, kind, func(s *scene) { s.serveAlone(flags...) })
@@ -56,15 +56,12 @@ func contendersFor(b *testing.B, kind benchKind) []contender {
 			return r.measured
 		}},
 		{"bare", func(b *testing.B, kind benchKind) []measurement { return measureBare(b, floor, kind, claims, alone) }},
-	}
-	if kind.forks {
-		all = append(all, contender{"forks", func(b *testing.B, kind benchKind) []measurement {
+		{"forks", func(b *testing.B, kind benchKind) []measurement {
 			r := newRound(b, kind, func(s *scene) { s.serveFloor(floor, "forks", kind, forkThreads) })
 			r.live(number(b, benchForksVariable, defaultBenchForks), 1)
 			return r.measured
-		}})
+		}},
 	}
-	return all
 }
 
 // buildFloor builds the floors once.

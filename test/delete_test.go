@@ -83,19 +83,32 @@ func TestDelete(t *testing.T) {
 
 // A large image takes long to remove, also an empty one, whose 65,536 objects
 // nobody knows to be absent. The mgr does that, so no worker and no volume waits
-// for it. Its queue would keep other tests waiting: hence the other cluster.
+// for it, unless the identity may not ask it. Its queue would keep other tests waiting: hence
+// the other cluster.
 func TestDeleteLargeImage(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[1]
-	s := newScene(t)
-	claim, pv := s.made(s.rbdClass(ceph), "256Gi")
-	id := ceph.image(t, imageSpec(claim)).ID
-	s.deleteClaim(claim)
-	s.gone(pv.Name)
-	if trashed, err := ceph.trash(t.Context(), defaultPool); err != nil || !slices.Contains(trashed, volumeName(claim)) {
-		t.Errorf("the volume has gone when its image was removed already, or the trash can't be read (%v)", err)
+	for name, each := range map[string]struct {
+		without grant
+		trashed bool // when the volume has gone
+	}{
+		"with a cap for the mgr":    {grant{"osd", "profile rbd pool=rbd-data", "", ""}, true},
+		"without a cap for the mgr": {grant{"mgr", "profile rbd pool=rbd", "", ""}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := sceneWithout(t, ceph, rbdAdminID, each.without)
+			claim, pv := s.made(s.rbdClass(ceph, s.asAdmin()...), "256Gi")
+			id := ceph.image(t, imageSpec(claim)).ID
+			s.deleteClaim(claim)
+			s.gone(pv.Name)
+			trashed, err := ceph.trash(t.Context(), defaultPool)
+			if got := slices.Contains(trashed, volumeName(claim)); err != nil || got != each.trashed {
+				t.Errorf("when the volume has gone its image is in the trash: %t, want %t (%v)", got, each.trashed, err)
+			}
+			s.spaceIsFree(ceph, id, ceph.RBDPool, ceph.RBDDataPool)
+		})
 	}
-	s.spaceIsFree(ceph, id, ceph.RBDPool, ceph.RBDDataPool)
 }
 
 // spaceIsFree waits until pools have nothing of an image.

@@ -145,11 +145,16 @@ func (s *scene) killedAfter(ceph *cephCluster, kill killer, class, write string,
 	k := s.killedAt(kill, write)
 	k.claim = s.claim(class, "4Mi")
 	k.live()
-	switch {
-	case s.controller.hasExited():
+	if isCertain(write) { // what it has written may be seen before it ends
+		s.eventually(fmt.Sprintf("the controller ends after %q", write), func(context.Context) error {
+			if !s.controller.hasExited() {
+				return errors.New("it has not")
+			}
+			return nil
+		})
+	}
+	if s.controller.hasExited() {
 		goOn(k)
-	case isCertain(write):
-		s.t.Errorf("the controller has not ended after %q", write)
 	}
 	k.wantEnd(ceph)
 }

@@ -21,6 +21,7 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 	s.made(cephfs, "1Gi") // connected when it stops answering
 	grows, _ := s.made(s.tenantClass(ceph), "1Gi")
 	goes, going := s.made(rbd, "1Gi")
+	withData, goingToo := s.made(s.rbdClass(ceph, with("dataPool", ceph.RBDDataPool)), "1Gi")
 	resume := ceph.hang(t, "mgr")
 
 	var waiting []*corev1.PersistentVolumeClaim
@@ -34,8 +35,11 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 	claims(6) // while the calls of the first are still under way
 	s.made(rbd, "1Gi")
 	s.deleteClaim(goes)
+	s.deleteClaim(withData) // which the identity has a cap for
 	s.gone(going.Name)
+	s.gone(goingToo.Name)
 	s.traceless(ceph, goes)
+	s.traceless(ceph, withData)
 	s.made(s.directoryClass(ceph), "1Gi") // and its user
 	s.request(grows, "2Gi")
 	s.finished(grows, 2<<30)

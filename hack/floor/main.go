@@ -1,7 +1,7 @@
 // Command floor is what the benchmarks hold the controller against (docs/performance.md):
 //
 //	floor none   sig-storage-lib and our resizer, with nothing to do in Ceph
-//	floor forks  the same, with a command of Ceph's for each step
+//	floor forks  the same, with a command or a script for each step
 //	floor bare   the calls to Ceph alone, without Kubernetes
 //
 // None is for use: they leave out whatever makes a provisioner safe.

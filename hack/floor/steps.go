@@ -36,6 +36,8 @@ var kinds = []kind{rbdImage, subvolume, subvolumeUsers, directory, directoryUser
 
 func (k kind) hasUsers() bool { return k == subvolumeUsers || k == directoryUsers }
 
+func (k kind) isDirectory() bool { return k == directory || k == directoryUsers }
+
 func (k *kind) set(text string) error {
 	if !slices.Contains(kinds, kind(text)) {
 		return fmt.Errorf("it is none of %s", kindNames())
@@ -62,7 +64,7 @@ const (
 
 // root is what lies above all CephFS volumes of a kind.
 func (k kind) root() string {
-	if k == directory || k == directoryUsers {
+	if k.isDirectory() {
 		return claimRoot
 	}
 	return groupRoot
