@@ -49,6 +49,9 @@ func (f *found) about(kind Kind, detail string) Finding {
 	return finding
 }
 
+// isGone reports whether nobody can use what is left of it.
+func (f *found) isGone() bool { return f.Headless || f.Trashed }
+
 // nameOf names a volume within its place.
 func nameOf(volume cephclient.Volume) string {
 	if volume.IsDirectory() && volume.Group != "" {
@@ -85,7 +88,11 @@ func (s *state) judgeFound(f *found, pv *volume) (Finding, bool) {
 	case s.exists(owner):
 		return Finding{}, false // its claim is being provisioned
 	}
-	return f.about(orphans[f.IsDirectory()][f.Kind], fmt.Sprintf("PersistentVolume %s and claim %s/%s (%s) are gone", owner.PersistentVolume, owner.Namespace, owner.Claim, owner.ClaimUID)), true
+	detail := fmt.Sprintf("PersistentVolume %s and claim %s/%s (%s) are gone", owner.PersistentVolume, owner.Namespace, owner.Claim, owner.ClaimUID)
+	if f.Trashed {
+		detail += "; it is in the trash"
+	}
+	return f.about(orphans[f.IsDirectory()][f.Kind], detail), true
 }
 
 // judgeUnmarked knows ours by their names. Most were made by the old provisioners.
@@ -94,8 +101,13 @@ func (s *state) judgeUnmarked(f *found) (Finding, bool) {
 	if !ours || s.claims[uid] {
 		return Finding{}, false
 	}
-	if f.Headless {
+	switch {
+	case f.Headless && f.Trashed:
+		return f.about(Unmarked, "its removal was cut short: end it with `rbd trash rm "+f.Container+"/"+f.ID+"`"), true
+	case f.Headless:
 		return f.about(Unmarked, "its creation was cut short: remove its name with `rbd rm`"), true
+	case f.Trashed:
+		return Finding{}, false // somebody has dealt with it
 	}
 	return f.about(Unmarked, "it has the name of a dynamic volume, but neither a PersistentVolume nor a mark that tells whose it is: an old provisioner may have made it"), true
 }
@@ -104,7 +116,7 @@ const mib = 1 << 20
 
 // judgeSize holds a volume's size against its PersistentVolume's.
 func (s *state) judgeSize(f *found, pv *volume) (Finding, bool) {
-	if pv == nil || f.err != nil || f.Headless {
+	if pv == nil || f.err != nil || f.isGone() {
 		return Finding{}, false
 	}
 	due := pv.capacityBytes
@@ -141,8 +153,12 @@ func (s *state) judgeVolume(pv *volume) (findings []Finding) {
 		}
 		findings = append(findings, finding)
 	}
-	if f := s.found[pv.key()]; s.examined[pv.site] && (f == nil || f.Headless) {
-		missing(MissingVolume, pv.site.place.String(), nameOf(pv.source), "PersistentVolume "+pv.name+" leads to it, but it is not there: restore it, or delete the claim")
+	if f := s.found[pv.key()]; s.examined[pv.site] && (f == nil || f.isGone()) {
+		detail := "it is not there: restore it, or delete the claim"
+		if f != nil && f.Trashed && !f.Headless {
+			detail = "it is in the trash: bring it back with `rbd trash restore " + f.Container + "/" + f.ID + "`, or delete the claim"
+		}
+		missing(MissingVolume, pv.site.place.String(), nameOf(pv.source), "PersistentVolume "+pv.name+" leads to it, but "+detail)
 	}
 	if pv.user.ID == "" {
 		return findings

@@ -72,6 +72,8 @@ func marked(change func(*cephclient.Owner)) func(*cephclient.Found) {
 
 func unmarked(f *cephclient.Found) { f.Owner = "" }
 
+func trashed(f *cephclient.Found) { f.Trashed = true }
+
 func ofBytes(bytes int64) func(*cephclient.Found) {
 	return func(f *cephclient.Found) { f.SizeBytes = bytes }
 }
@@ -149,6 +151,16 @@ func TestCompareVolumes(t *testing.T) {
 		},
 		"image whose creation was cut short": {
 			make: func(s scene) { s.inCeph(rbdVolume, unmarked, func(f *cephclient.Found) { f.Headless = true }) }, want: []Kind{Unmarked},
+		},
+		"image in the trash": {
+			make: func(s scene) { s.inCeph(rbdVolume, trashed) }, want: []Kind{OrphanImage},
+		},
+		"image in the trash, of a volume": {
+			make: func(s scene) { s.inCeph(rbdVolume, trashed); s.inKubernetes(rbdVolume) }, want: []Kind{MissingVolume},
+		},
+		"image in the trash that nobody has marked": {make: func(s scene) { s.inCeph(rbdVolume, trashed, unmarked) }},
+		"image whose removal was cut short": {
+			make: func(s scene) { s.inCeph(rbdVolume, trashed, unmarked, func(f *cephclient.Found) { f.Headless = true }) }, want: []Kind{Unmarked},
 		},
 		"missing image": {make: func(s scene) { s.inKubernetes(rbdVolume) }, want: []Kind{MissingVolume}},
 		"missing image, but its name": {make: func(s scene) {

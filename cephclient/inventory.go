@@ -61,7 +61,8 @@ type Found struct {
 	Slack     time.Duration
 	Watchers  int  // clients that have the image open or mapped; CephFS does not tell
 	Snapshots int  // of an image; those of CephFS volumes are found when they are deleted
-	Headless  bool // an image whose creation was cut short: a name without anything behind it
+	Headless  bool // an image whose creation or removal was cut short: a name without anything behind it
+	Trashed   bool // an image in the trash
 }
 
 // Lister tells what is in places of one sort. Calls end by their context's deadline.

@@ -39,15 +39,15 @@ var benchKinds = []benchKind{
 	{"rbd", func(s *scene, c *cephCluster) string { return s.rbdClass(c) }, rbdAdminID},
 	{"subvolume", func(s *scene, c *cephCluster) string { return s.cephfsClass(c) }, cephfsAdminID},
 	{"subvolume-users", func(s *scene, c *cephCluster) string { return s.tenantClass(c) }, tenantAdminID},
-	{"directory", (*scene).sharedDirectoryClass, dirAdminID},
+	{"directory", func(s *scene, c *cephCluster) string { return s.sharedDirectoryClass(c) }, dirAdminID},
 	{"directory-users", func(s *scene, c *cephCluster) string { return s.directoryClass(c) }, dirAdminID},
 }
 
 // sharedDirectoryClass makes one whose volumes are plain directories and share a user.
-func (s *scene) sharedDirectoryClass(ceph *cephCluster) string {
+func (s *scene) sharedDirectoryClass(ceph *cephCluster, changes ...classChange) string {
 	s.t.Helper()
-	return s.directoryClass(ceph, with("userId", cephfsUserID),
-		with("userSecretName", cephfsUserName), with("userSecretNamespace", ceph.Name))
+	return s.directoryClass(ceph, append(changes, with("userId", cephfsUserID),
+		with("userSecretName", cephfsUserName), with("userSecretNamespace", ceph.Name))...)
 }
 
 // BenchmarkClaims makes, grows and deletes many claims of one kind at once, in turn with

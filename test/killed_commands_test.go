@@ -100,13 +100,13 @@ func TestKilledInADeletionOfOrphans(t *testing.T) {
 	ceph := suite.ceph[1]
 	root := ownRoot(t, ceph)
 	s := newScene(t)
-	classes := []string{s.rbdClass(ceph), s.tenantClass(ceph), s.directoryClass(ceph, with("claimRoot", root))}
+	classes := []string{s.rbdClass(ceph), s.tenantClass(ceph), s.sharedDirectoryClass(ceph, with("claimRoot", root))}
 	var kept, orphans []*corev1.PersistentVolumeClaim
 	for _, class := range classes {
 		claim, _ := s.made(class, "8Mi")
 		kept = append(kept, claim)
 	}
-	writes := []string{"3 delete", "1 remove from the trash", "2 remove", "2 DELETE secrets"}
+	writes := []string{"3 delete", "1 remove from the trash", "1 remove", "1 DELETE secrets"}
 	killedAfterEach(t, writes, func() []string {
 		want, names := map[string]string{}, []string{}
 		orphans = nil
@@ -114,7 +114,7 @@ func TestKilledInADeletionOfOrphans(t *testing.T) {
 			orphan := s.abandon(class)
 			orphans, names = append(orphans, orphan), append(names, string(orphan.UID))
 			want[volumeName(orphan)] = []string{"orphan-image", "orphan-subvolume", "orphan-directory"}[i]
-			if i > 0 {
+			if i == 1 {
 				want[ownUser(orphan)], want[ownSecret(orphan)] = "orphan-user", "orphan-secret"
 			}
 		}
