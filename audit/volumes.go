@@ -9,6 +9,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/util"
 
 	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/pvspec"
@@ -28,7 +29,7 @@ func (a *Audit) readVolumes(ctx context.Context) (kubernetes, error) {
 	provisioners := a.provisioners()
 	err = a.Kubernetes.Volumes(ctx, func(pv *corev1.PersistentVolume) {
 		if pvspec.ProvisionedBy(pv, provisioners) {
-			if followed, err := a.follow(ctx, pv, classes[pv.Spec.StorageClassName]); err == nil {
+			if followed, err := a.follow(ctx, pv, classes[util.GetPersistentVolumeClass(pv)]); err == nil {
 				now.volumes[pv.Name] = followed
 				return
 			}

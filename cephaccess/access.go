@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/util"
 
 	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/pvspec"
@@ -146,10 +147,10 @@ func (a *Access) Open(ctx context.Context, pv *corev1.PersistentVolume) (cephcli
 
 func (a *Access) source(ctx context.Context, pv *corev1.PersistentVolume) (pvspec.Source, error) {
 	var class *storagev1.StorageClass
-	if pvspec.NeedsClass(pv) {
+	if name := util.GetPersistentVolumeClass(pv); name != "" && pvspec.NeedsClass(pv) {
 		var err error
-		if class, err = a.Classes.StorageClass(ctx, pv.Spec.StorageClassName); err != nil {
-			return pvspec.Source{}, fmt.Errorf("read StorageClass %q: %w", pv.Spec.StorageClassName, err)
+		if class, err = a.Classes.StorageClass(ctx, name); err != nil {
+			return pvspec.Source{}, fmt.Errorf("read StorageClass %q: %w", name, err)
 		}
 	}
 	return pvspec.FromPersistentVolume(pv, class)

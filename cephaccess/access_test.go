@@ -143,6 +143,14 @@ func TestOpenAsksTheClassOnlyForOldVolumes(t *testing.T) {
 	if _, volume, err := w.access().Open(t.Context(), pv); err != nil || volume.Name != "x" || w.connected.ID != "from-class" {
 		t.Errorf("old volume: %v as %v, %v", volume, w.connected, err)
 	}
+	pv.Annotations, pv.Spec.StorageClassName = map[string]string{corev1.BetaStorageClassAnnotation: "old"}, ""
+	if _, volume, err := w.access().Open(t.Context(), pv); err != nil || volume.Name != "x" || w.connected.ID != "from-class" {
+		t.Errorf("volume of Kubernetes 1.5: %v as %v, %v", volume, w.connected, err)
+	}
+	pv.Annotations = nil
+	if _, _, err := w.access().Open(t.Context(), pv); err == nil || !strings.Contains(err.Error(), "names no StorageClass: set ceph.example/admin-id") {
+		t.Errorf("old volume that names no class: %v", err)
+	}
 	pv.Spec.StorageClassName = "gone"
 	if _, _, err := w.access().Open(t.Context(), pv); err == nil || !strings.Contains(err.Error(), `"gone" is gone`) {
 		t.Errorf("old volume without class: %v", err)

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/util"
 
 	"ceph.example/ceph-provisioner/stalled"
 )
@@ -54,7 +55,7 @@ func (c *comeback) Provision(ctx context.Context, options controller.ProvisionOp
 // Delete implements [controller.Provisioner].
 func (c *comeback) Delete(ctx context.Context, pv *corev1.PersistentVolume) error {
 	err := c.guardedProvisioner.Delete(ctx, pv)
-	ended(c.volumes, pv.Name, pv.Spec.StorageClassName, err)
+	ended(c.volumes, pv.Name, util.GetPersistentVolumeClass(pv), err)
 	return err
 }
 

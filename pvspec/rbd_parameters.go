@@ -14,11 +14,11 @@ func rbdParameters(v *values, p *Parameters) {
 	p.User.Secret.Name = v.secretName("userSecretName", "")
 	p.Keyring = v.optional("keyring", "")
 	if p.User.Secret.Name == "" && p.Keyring == "" {
-		v.fault("parameter userSecretName is required (or keyring, a file on every node)")
+		v.fault("parameter userSecretName is required (or keyring, a file on every node, such as /etc/ceph/keyring)")
 	}
 	p.FSType = v.oneOf("fsType", "", "ext2", "ext3", "ext4", "xfs", "btrfs")
 	if format := v.optional("imageFormat", "2"); format != "2" {
-		v.fault("parameter imageFormat: %q is not accepted, only 2: Ceph makes no images of format 1 any more", format)
+		v.fault("parameter imageFormat: %q is not accepted, Ceph makes no images of format 1 any more: delete the class, and create it again under the same name with %q or without this parameter", format, "2")
 	}
 	p.Create.Features = imageFeatures(v)
 	layout(v, p)
@@ -34,14 +34,20 @@ var imageFeatureNeeds = map[string]string{
 	"deep-flatten":   "",
 }
 
+// whyNot is for features that others' classes have.
+var whyNot = map[string]string{
+	"journaling": ", as no kernel maps such images",
+	"striping":   ", it comes by stripeUnit and stripeCount",
+}
+
 const acceptedFeatures = "layering, exclusive-lock, object-map, fast-diff, deep-flatten"
 
 func imageFeatures(v *values) []string {
 	var features []string
-	for feature := range strings.SplitSeq(v.optional("imageFeatures", "layering"), ",") {
+	for feature := range strings.SplitSeq(strings.TrimRight(v.optional("imageFeatures", "layering"), ", "), ",") {
 		feature = strings.TrimSpace(feature)
 		if _, known := imageFeatureNeeds[feature]; !known {
-			v.fault("parameter imageFeatures: %q is not accepted (accepted: %s)", feature, acceptedFeatures)
+			v.fault("parameter imageFeatures: %q is not accepted%s (accepted: %s)", feature, whyNot[feature], acceptedFeatures)
 		}
 		features = append(features, feature)
 	}

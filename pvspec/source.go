@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/util"
 
 	"ceph.example/ceph-provisioner/cephclient"
 )
@@ -117,8 +118,11 @@ func adminOf(pv *corev1.PersistentVolume, class *storagev1.StorageClass) (Identi
 		}, nil
 	}
 	if class == nil {
-		return Identity{}, fmt.Errorf("it has no annotation %s, and its StorageClass %q is gone: create the class again, or set %s, %s and %s on the volume",
-			annotationAdminSecretName, pv.Spec.StorageClassName, annotationAdminID, annotationAdminSecretName, annotationAdminSecretNamespace)
+		remedy := fmt.Sprintf("set %s, %s and %s on the volume", annotationAdminID, annotationAdminSecretName, annotationAdminSecretNamespace)
+		if name := util.GetPersistentVolumeClass(pv); name != "" {
+			return Identity{}, fmt.Errorf("it has no annotation %s, and its StorageClass %q is gone: create the class again, or %s", annotationAdminSecretName, name, remedy)
+		}
+		return Identity{}, fmt.Errorf("it has no annotation %s, and names no StorageClass: %s", annotationAdminSecretName, remedy)
 	}
 	admin, err := parseAdmin(class)
 	if err != nil {

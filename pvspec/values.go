@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -21,16 +22,17 @@ type values struct {
 }
 
 func newValues(kind cephclient.Kind, parameters map[string]string) *values {
-	known := map[string]bool{}
+	known := map[string]string{}
 	for _, key := range accepted[kind] {
-		known[strings.ToLower(key)] = true
+		known[strings.ToLower(key)] = key
 	}
 	v := &values{byKey: map[string]string{}}
 	spelled := map[string]string{}
+	var unknown []string
 	for _, key := range slices.Sorted(maps.Keys(parameters)) {
 		lower := strings.ToLower(key)
-		if !known[lower] {
-			v.fault("unknown parameter %q (accepted: %s)", key, strings.Join(accepted[kind], ", "))
+		if known[lower] == "" {
+			unknown = append(unknown, strconv.Quote(key)+didYouMean(known[separators.Replace(lower)]))
 		}
 		if other, twice := spelled[lower]; twice {
 			v.fault("parameters %q and %q are the same key", other, key)
@@ -41,7 +43,20 @@ func newValues(kind cephclient.Kind, parameters map[string]string) *values {
 			v.fault("parameter %s: %q holds a control character", key, parameters[key])
 		}
 	}
+	if len(unknown) > 0 {
+		v.fault("unknown parameter %s (accepted: %s)", strings.Join(unknown, ", "), strings.Join(accepted[kind], ", "))
+	}
 	return v
+}
+
+// separators stand in keys of other provisioners and charts, such as image_format.
+var separators = strings.NewReplacer("_", "", "-", "")
+
+func didYouMean(key string) string {
+	if key == "" {
+		return ""
+	}
+	return " (" + key + "?)"
 }
 
 // isControl tells what no value may hold: a NUL would end it when it is handed to

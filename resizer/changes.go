@@ -5,6 +5,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/util"
 
 	"ceph.example/ceph-provisioner/pvspec"
 )
@@ -65,7 +66,7 @@ func (r *Resizer) classChanged(before, after any) {
 		return // a lister's cache does not fail
 	}
 	for _, claim := range claims {
-		if pv, err := r.volumes.Get(claim.Spec.VolumeName); err == nil && pv.Spec.StorageClassName == class.Name {
+		if pv, err := r.volumes.Get(claim.Spec.VolumeName); err == nil && util.GetPersistentVolumeClass(pv) == class.Name {
 			r.wake(cache.MetaObjectToName(claim).String())
 		}
 	}

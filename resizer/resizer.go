@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/util"
 
 	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/pvspec"
@@ -176,7 +177,7 @@ func (r *Resizer) syncClaim(ctx context.Context, name cache.ObjectName) error {
 	defer cancel()
 	err = r.converge(ctx, run)
 	if !apierrors.IsNotFound(err) && (err != nil || run.seen.size != nil) { // else Ceph was not asked
-		r.stalled.Ended(name.String(), run.pv.Spec.StorageClassName, err)
+		r.stalled.Ended(name.String(), util.GetPersistentVolumeClass(run.pv), err)
 	}
 	return err
 }
@@ -194,7 +195,7 @@ func (r *Resizer) due(ctx context.Context, name cache.ObjectName) (*run, error) 
 	if err != nil {
 		return nil, err
 	}
-	class, err := r.classes.Get(pv.Spec.StorageClassName)
+	class, err := r.classes.Get(util.GetPersistentVolumeClass(pv))
 	if apierrors.IsNotFound(err) {
 		class = nil
 	} else if err != nil {

@@ -34,6 +34,21 @@ func TestDelete(t *testing.T) {
 		"an image whose class is gone": {
 			before: func(_ *testing.T, s *scene, class string, _ *corev1.PersistentVolumeClaim) { s.deleteClass(class) },
 		},
+		"an image of a volume that names its class as those of Kubernetes 1.5 do": {
+			before: func(t *testing.T, _ *scene, class string, claim *corev1.PersistentVolumeClaim) {
+				mustKubectl(t, "patch", "pv", "pvc-"+string(claim.UID), "--patch", fmt.Sprintf(`{"spec":{"storageClassName":""},"metadata":{"annotations":
+					{%q:%q,"ceph.example/admin-id":null,"ceph.example/admin-secret-name":null,"ceph.example/admin-secret-namespace":null}}}`,
+					corev1.BetaStorageClassAnnotation, class))
+			},
+		},
+		"an image of format 1, that has grown": {
+			before: func(t *testing.T, s *scene, _ string, claim *corev1.PersistentVolumeClaim) {
+				ceph.run(t, "rbd", "rm", "--no-progress", imageSpec(claim))
+				ceph.run(t, "env", "RBD_FORCE_ALLOW_V1=1", "rbd", "create", "--image-format=1", "--size=1G", imageSpec(claim))
+				s.request(claim, "2Gi")
+				s.grown(claim, "pvc-"+string(claim.UID), 2<<30)
+			},
+		},
 		"an image that somebody has removed": {
 			before: func(t *testing.T, _ *scene, _ string, claim *corev1.PersistentVolumeClaim) {
 				ceph.run(t, "rbd", "rm", "--no-progress", imageSpec(claim))

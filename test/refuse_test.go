@@ -54,6 +54,7 @@ func TestRefuseRBD(t *testing.T) {
 	features := func(list string) []classChange { return []classChange{with("imageFeatures", list)} }
 	tests := map[string]refusal{
 		"unknown parameter":             {class: []classChange{with("imagefeature", "layering")}, want: []string{`"imagefeature"`, "imageFeatures", "stripeCount"}},
+		"keys of a chart":               {class: []classChange{with("image_features", "layering"), with("image_format", "2")}, want: []string{`"image_features" (imageFeatures?), "image_format" (imageFormat?) (accepted: monitors`}},
 		"parameter of the other kind":   {class: []classChange{with("fsName", "cephfs")}, want: []string{`"fsName"`, "accepted"}},
 		"parameter given twice":         {class: []classChange{twice("fsType", "ext4")}, want: []string{"fsType", "FSTYPE", "same"}},
 		"no monitors":                   {class: []classChange{without("monitors")}, want: []string{"monitors is required"}},
@@ -66,7 +67,7 @@ func TestRefuseRBD(t *testing.T) {
 		"monitors of an unknown name":   {class: []classChange{with("monitors", "mon.invalid")}, want: []string{"mon.invalid", "DNS"}},
 		"pool with a slash":             {class: []classChange{with("pool", "a/b")}, want: []string{"pool", `"a/b"`, "no slash"}},
 		"fsType":                        {class: []classChange{with("fsType", "ntfs")}, want: []string{"fsType", "ntfs", "ext4", "xfs"}},
-		"imageFormat 1":                 {class: []classChange{with("imageFormat", "1")}, want: []string{"imageFormat", "only 2"}},
+		"imageFormat 1":                 {class: []classChange{with("imageFormat", "1")}, want: []string{"imageFormat", `with "2"`, "same name"}},
 		"image feature that krbd lacks": {class: features("layering,journaling"), want: []string{"imageFeatures", "journaling", "layering, exclusive-lock"}},
 		"object-map on its own":         {class: features("layering,object-map"), want: []string{"object-map needs exclusive-lock"}},
 		"fast-diff without object-map":  {class: features("exclusive-lock,fast-diff"), want: []string{"fast-diff needs object-map"}},

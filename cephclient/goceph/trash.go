@@ -20,6 +20,8 @@ const objectsAtOnce = 1000
 type trashed struct {
 	id    string
 	small bool // it has objectsAtOnce at most, and no removal of it was begun
+	// format1 says that it is where it was: librbd moves no image of format 1 to the trash.
+	format1 bool
 }
 
 // Remove is similar to: rbd trash mv; rbd trash rm. Removing the objects of a large image
@@ -96,7 +98,7 @@ func trash(ioctx *rados.IOContext, name string, check func(cephclient.ImageInfo)
 		return moved, err
 	}
 	moved, err = releaseUnused(ioctx, image, check)
-	if err := errors.Join(err, image.Close()); err != nil {
+	if err := errors.Join(err, image.Close()); err != nil || moved.format1 {
 		return moved, err
 	}
 	return moved, rbd.GetImage(ioctx, name).Trash(0)
@@ -107,6 +109,9 @@ func releaseUnused(ioctx *rados.IOContext, image *rbd.Image, check func(cephclie
 	info, lost, err := describe(ioctx, image)
 	if err != nil {
 		return unused, err
+	}
+	if old, err := image.IsOldFormat(); err != nil || old {
+		return trashed{format1: old}, errors.Join(err, check(info))
 	}
 	if unused.id, err = image.GetId(); err != nil {
 		return unused, err
@@ -135,6 +140,9 @@ func inTrash(ioctx *rados.IOContext, name string) (found []trashed, err error) {
 // other's work where the identity may not: the image's data may be in a pool of their own,
 // and before Nautilus the mgr knows no such task.
 func (i images) purge(ctx context.Context, volume cephclient.Volume, image trashed) error {
+	if image.format1 {
+		return i.remove(ctx, "remove", volume, func(ioctx *rados.IOContext) error { return rbd.RemoveImage(ioctx, volume.Name) })
+	}
 	if removing := fmt.Sprintf("%x remove images of %q", i.session.identity, volume.Container); image.small && !i.session.isDenied(removing) {
 		err := i.purgeDirectly(ctx, volume, image.id)
 		if !errors.Is(err, cephclient.ErrDenied) {
@@ -154,12 +162,14 @@ func (i images) purge(ctx context.Context, volume cephclient.Volume, image trash
 }
 
 func (i images) purgeDirectly(ctx context.Context, volume cephclient.Volume, id string) error {
-	op := change("remove from the trash", volume, removal)
+	return i.remove(ctx, "remove from the trash", volume, func(ioctx *rados.IOContext) error { return rbd.TrashRemove(ioctx, id, true) })
+}
+
+func (i images) remove(ctx context.Context, verb string, volume cephclient.Volume, f func(*rados.IOContext) error) error {
+	op := change(verb, volume, removal)
 	op.slow = true
 	_, err := call(ctx, i.session, op, func(conn *rados.Conn) (none, error) {
-		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
-			return unlessAbsent(rbd.TrashRemove(ioctx, id, true))
-		})
+		return none{}, withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error { return unlessAbsent(f(ioctx)) })
 	})
 	return err
 }
