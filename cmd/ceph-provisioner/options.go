@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,6 +141,11 @@ func (o *options) validate() error {
 	}
 	if !isLoopback(o.profilingEndpoint) {
 		errs = append(errs, fmt.Errorf("--profiling-endpoint must be on a loopback address, such as 127.0.0.1:6060 or [::1]:6060, not %q", o.profilingEndpoint))
+	}
+	for _, name := range slices.Concat(o.rbdProvisioners, o.cephfsProvisioners) {
+		if strings.HasPrefix(name, "kubernetes.io/") {
+			errs = append(errs, fmt.Errorf("provisioner name %q belongs to kube-controller-manager, which works on its claims and volumes itself", name))
+		}
 	}
 	for _, name := range o.rbdProvisioners {
 		for _, other := range o.cephfsProvisioners {

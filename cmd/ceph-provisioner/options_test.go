@@ -28,6 +28,7 @@ func TestParseOptionsRefuses(t *testing.T) {
 		"--metrics-path=metrics":                                 "slash",
 		"--metrics-path=/healthz":                                "differ",
 		"--rbd-provisioner-name=a --cephfs-provisioner-name=b,a": `"a"`,
+		"--rbd-provisioner-name=a,kubernetes.io/rbd":             "kube-controller-manager",
 		"--rbd-provisioner-name=a,,b":                            "empty",
 		"--profiling-endpoint=:6060":                             "loopback",
 		"--profiling-endpoint=10.0.0.1:6060":                     "loopback",
