@@ -80,7 +80,6 @@ type limits struct {
 
 // NewPool returns an empty pool.
 func NewPool(options Options) *Pool {
-	boundMalloc()
 	return &Pool{
 		options:     options,
 		connections: newShared(idleAfter, (*rados.Conn).Shutdown),
