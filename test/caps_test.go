@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -199,6 +200,26 @@ func TestEachCapOfNodesIsNeeded(t *testing.T) {
 			if err := without.use(s, pv); err != nil {
 				t.Error(err)
 			}
+		})
+	}
+}
+
+// Without a cap that is for the audit alone, it does not look at the group, and says so. Not
+// parallel, like TestAudit.
+func TestEachCapOfTheAuditIsNeeded(t *testing.T) {
+	ceph := suite.ceph[0]
+	for _, command := range []string{"fs subvolume ls", "fs subvolume metadata get"} {
+		t.Run(command, func(t *testing.T) {
+			s, give := sceneWithout(t, ceph, cephfsAdminID, grant{daemon: "mgr", part: `command "` + command + `"`})
+			s.made(s.cephfsClass(ceph, append(s.asAdmin(), with("subvolumeGroup", s.namespace))...), "8Mi")
+			names, place := []string{s.namespace}, "subvolume group "+ceph.FileSystem+":"+s.namespace
+			var report auditReport
+			s.findings(names, map[string]string{place: "not-examined"}, &report)
+			if detail := fmt.Sprint(report.Findings[0]["detail"]); !strings.Contains(detail, command) {
+				t.Errorf("the audit says %q", detail)
+			}
+			give()
+			s.findings(names, map[string]string{}, &report)
 		})
 	}
 }
