@@ -70,6 +70,7 @@ type Lister interface {
 	// List names all there is in a place, whoever made it. A place that nothing was
 	// made in yet is empty; a pool that is not there is ErrNoSuchPlace. Directories lie
 	// in the root, or in a folder there: isVolume tells the one's names from the other's.
+	// Images in the trash are named only if it knows their names.
 	List(ctx context.Context, place Place, isVolume func(name string) bool) ([]Volume, error)
 	// Look describes a volume, or returns ErrNotFound.
 	Look(ctx context.Context, volume Volume) (Found, error)

@@ -14,9 +14,9 @@ import (
 	"ceph.example/ceph-provisioner/cephclient"
 )
 
-// List is similar to: rbd ls; rbd trash ls; rbd task list. What is in the trash is listed
-// unless the mgr is about to remove it.
-func (i images) List(ctx context.Context, where cephclient.Place, _ func(string) bool) ([]cephclient.Volume, error) {
+// List is similar to: rbd ls; rbd trash ls; rbd task list. Volumes in the trash are listed
+// unless the mgr is about to remove them.
+func (i images) List(ctx context.Context, where cephclient.Place, isVolume func(string) bool) ([]cephclient.Volume, error) {
 	op := operation{name: "list " + where.String(), asks: osd}
 	type listing struct {
 		names   []string
@@ -27,7 +27,8 @@ func (i images) List(ctx context.Context, where cephclient.Place, _ func(string)
 			if all.names, err = rbd.GetImageNames(ioctx); err != nil {
 				return err
 			}
-			all.trashed, err = rbd.GetTrashList(ioctx)
+			trash, err := rbd.GetTrashList(ioctx)
+			all.trashed = slices.DeleteFunc(trash, func(entry rbd.TrashInfo) bool { return !isVolume(entry.Name) })
 			return err
 		})
 		return all, err
