@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -24,16 +25,16 @@ type recorder struct {
 
 	mu     sync.Mutex
 	states bytes.Buffer
-	names  map[string]bool   // of volumes and classes
-	sizes  map[string]int64  // of volumes, in bytes
-	shrank map[string]bool   // volumes
-	keys   map[string]string // of Ceph, that stood in secrets, and in which
-	notes  map[string]bool   // of the journal
+	names  map[string]bool     // of volumes and classes
+	sizes  map[types.UID]int64 // of volumes, in bytes
+	shrank map[string]bool     // volumes
+	keys   map[string]string   // of Ceph, that stood in secrets, and in which
+	notes  map[string]bool     // of the journal
 }
 
 func startRecorder(client kubernetes.Interface) (*recorder, error) {
 	r := &recorder{
-		names: map[string]bool{}, sizes: map[string]int64{}, shrank: map[string]bool{},
+		names: map[string]bool{}, sizes: map[types.UID]int64{}, shrank: map[string]bool{},
 		keys: map[string]string{}, notes: map[string]bool{},
 	}
 	return r, r.listen(client)
@@ -86,9 +87,11 @@ func (r *recorder) record(object any) {
 		r.names[meta.GetName()] = true
 	}
 	if pv, is := object.(*corev1.PersistentVolume); is {
+		// One that comes again under its name is another: a controller that was killed before a
+		// note was erased has the next one finish, for a claim that is gone, what is gone as well.
 		size := pv.Spec.Capacity.Storage().Value()
-		r.shrank[pv.Name] = r.shrank[pv.Name] || size < r.sizes[pv.Name]
-		r.sizes[pv.Name] = size
+		r.shrank[pv.Name] = r.shrank[pv.Name] || size < r.sizes[pv.UID]
+		r.sizes[pv.UID] = size
 	}
 }
 
