@@ -27,8 +27,8 @@ type comeback struct {
 func newComeback(p guardedProvisioner, work *stalled.Work, claims, volumes cache.SharedIndexInformer) *comeback {
 	c := &comeback{
 		guardedProvisioner: p,
-		claimEvents:        &repeater{SharedIndexInformer: claims},
-		volumeEvents:       &repeater{SharedIndexInformer: volumes},
+		claimEvents:        &repeater{SharedIndexInformer: Watched(claims)},
+		volumeEvents:       &repeater{SharedIndexInformer: Watched(volumes)},
 	}
 	c.claims = work.Queue(func(uid string) {
 		c.claimEvents.repeat(&corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid)}})
@@ -75,18 +75,6 @@ type repeater struct {
 	library cache.ResourceEventHandler
 	forget  func(metav1.Object) // is told of what is deleted
 }
-
-// GetStore implements [cache.SharedInformer].
-func (r *repeater) GetStore() cache.Store { return watched{r.SharedIndexInformer.GetStore()} }
-
-// watched is a store to which only its informer adds. The library, too, adds the
-// PersistentVolumes that it has made, when the watch may have told more of them already:
-// of one that was Released it would forget that, and delete it at the next resync, a
-// quarter of an hour later.
-type watched struct{ cache.Store }
-
-// Add implements [cache.Store].
-func (watched) Add(any) error { return nil }
 
 // AddIndexers implements [cache.SharedIndexInformer]. Each of the library's loops adds the
 // same index, which an informer takes once.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +17,8 @@ type grant struct {
 	daemon, part string
 	step         string // provision, grow or delete
 	says         string // that the event about it contains; default: the part
+	refusal      string // that it contains as well; default: permission denied
+	instead      string // of the part; default: nothing
 }
 
 // The identities of the documentation have no cap too many: without any one of them
@@ -25,16 +28,16 @@ func TestEachCapIsNeeded(t *testing.T) {
 	ceph := suite.ceph[0]
 	user := func(prefix string) []grant {
 		return []grant{
-			{"mon", `command "auth get" with entity prefix ` + prefix, "provision", `command "auth get"`},
-			{"mon", `command "auth get-or-create" with entity prefix ` + prefix, "provision", `command "auth get-or-create"`},
-			{"mon", `command "auth rm" with entity prefix ` + prefix, "delete", `command "auth rm"`},
+			{daemon: "mon", part: `command "auth get" with entity prefix ` + prefix, step: "provision", says: `command "auth get"`},
+			{daemon: "mon", part: `command "auth get-or-create" with entity prefix ` + prefix, step: "provision", says: `command "auth get-or-create"`},
+			{daemon: "mon", part: `command "auth rm" with entity prefix ` + prefix, step: "delete", says: `command "auth rm"`},
 		}
 	}
 	subvolume := []grant{
-		{"mgr", `command "fs subvolume create"`, "provision", ""},
-		{"mgr", `command "fs subvolume info"`, "provision", ""},
-		{"mgr", `command "fs subvolume metadata set"`, "provision", ""},
-		{"mgr", `command "fs subvolume rm"`, "delete", ""},
+		{daemon: "mgr", part: `command "fs subvolume create"`, step: "provision"},
+		{daemon: "mgr", part: `command "fs subvolume info"`, step: "provision"},
+		{daemon: "mgr", part: `command "fs subvolume metadata set"`, step: "provision"},
+		{daemon: "mgr", part: `command "fs subvolume rm"`, step: "delete"},
 	}
 	for _, identity := range []struct {
 		id     string
@@ -43,20 +46,21 @@ func TestEachCapIsNeeded(t *testing.T) {
 		grants []grant
 	}{
 		{cephfsAdminID, (*scene).cephfsClass, func(class *storagev1.StorageClass) { class.Parameters["subvolumeGroup"] = "of-" + class.Name },
-			[]grant{{"mgr", `command "fs subvolumegroup create"`, "provision", ""}}},
+			[]grant{{daemon: "mgr", part: `command "fs subvolumegroup create"`, step: "provision"}}},
 		{tenantAdminID, (*scene).tenantClass, nil, append(append(user("client.kubernetes-dynamic-user-"), subvolume...),
-			grant{"mds", "rwp rather than rw", "grow", `mds 'allow rwp`})},
+			grant{daemon: "mds", part: "rwp", step: "grow", says: `mds 'allow rwp`, instead: "rw"})},
 		{cephfsAdminID, (*scene).cephfsClass, nil, append(subvolume,
-			grant{"mgr", `command "fs subvolume resize"`, "grow", ""})},
+			grant{daemon: "mgr", part: `command "fs subvolume resize"`, step: "grow"})},
 		{dirAdminID, (*scene).directoryClass, nil, append(user("client.kubernetes-dynamic-user-"),
-			grant{"mds", "rwp rather than rw", "provision", "mds 'allow rwp"})},
+			grant{daemon: "mds", part: "rwp", step: "provision", says: "mds 'allow rwp", instead: "rw"})},
 		{dirAdminID, (*scene).directoryClass, with("deterministicNames", "true"), user("client.k8s.")},
 		{rbdAdminID, (*scene).rbdClass, nil, []grant{
-			{"mon", "profile rbd", "provision", "refuses this identity"}, {"osd", "profile rbd pool=rbd", "provision", "cap"},
+			{daemon: "mon", part: "profile rbd", step: "provision", says: "connect to Ceph", refusal: "refuses this identity"},
+			{daemon: "osd", part: "profile rbd pool=rbd", step: "provision", says: "cap"},
 		}},
 	} {
 		for _, without := range identity.grants {
-			t.Run(identity.id+" without "+without.part, func(t *testing.T) {
+			t.Run(identity.id+" without "+without.String(), func(t *testing.T) {
 				t.Parallel()
 				s, give := sceneWithout(t, ceph, identity.id, without)
 				changes := s.asAdmin()
@@ -113,36 +117,41 @@ func (s *scene) asUser() []classChange {
 // goesOnWithTheCap makes, grows and deletes a volume, and gives the cap where it is missed.
 func (s *scene) goesOnWithTheCap(class string, missing grant, give func()) {
 	s.t.Helper()
-	says := missing.says
-	if says == "" {
-		says = missing.part
-	}
+	refusal, says := cmp.Or(missing.refusal, "permission denied"), cmp.Or(missing.says, missing.part)
 	claim := s.claim(class, "1Gi")
 	if missing.step == "provision" {
-		s.event(claim, "ProvisioningFailed", says)
+		s.event(claim, "ProvisioningFailed", refusal, says)
 		give()
 	}
 	pv := s.bound(claim)
 	s.request(claim, "2Gi")
 	if missing.step == "grow" {
-		s.event(claim, "VolumeResizeFailed", says)
+		s.event(claim, "VolumeResizeFailed", refusal, says)
 		give()
 	}
 	s.grown(claim, pv.Name, 2<<30)
 	s.deleteClaim(claim)
 	if missing.step == "delete" {
-		s.event(pv, "VolumeFailedDelete", says)
+		s.event(pv, "VolumeFailedDelete", refusal, says)
 		give()
 	}
 	s.gone(pv.Name)
+}
+
+// String names the cap.
+func (g grant) String() string {
+	if g.instead != "" {
+		return g.daemon + " " + g.part + ", but with " + g.instead
+	}
+	return g.daemon + " " + g.part
 }
 
 // takenFrom returns the caps without this one.
 func (g grant) takenFrom(t *testing.T, full map[string]string) map[string]string {
 	t.Helper()
 	less := maps.Clone(full)
-	if change := strings.Split(g.part, " rather than "); len(change) == 2 {
-		less[g.daemon] = strings.Replace(full[g.daemon], change[0], change[1], 1)
+	if g.instead != "" {
+		less[g.daemon] = strings.Replace(full[g.daemon], g.part, g.instead, 1)
 	} else {
 		kept := slices.DeleteFunc(strings.Split(full[g.daemon], ", "), func(each string) bool { return strings.Contains(each+" ", g.part+" ") })
 		less[g.daemon] = strings.Join(kept, ", ")
@@ -177,15 +186,15 @@ func TestEachCapOfNodesIsNeeded(t *testing.T) {
 		change classChange
 	}{
 		{rbdUserID, (*scene).rbdClass, grant{daemon: "mon", part: "profile rbd"}, writesImage, nil},
-		{rbdUserID, (*scene).rbdClass, grant{daemon: "mon", part: "profile rbd rather than allow r"}, takesOver, with("imageFeatures", "layering,exclusive-lock")},
+		{rbdUserID, (*scene).rbdClass, grant{daemon: "mon", part: "profile rbd", instead: "allow r"}, takesOver, with("imageFeatures", "layering,exclusive-lock")},
 		{rbdUserID, (*scene).rbdClass, grant{daemon: "osd", part: "profile rbd pool=rbd"}, writesImage, nil},
 		{rbdUserID, (*scene).rbdClass, grant{daemon: "osd", part: "profile rbd pool=rbd-data"}, writesImage, with("dataPool", ceph.RBDDataPool)},
 		{cephfsUserID, (*scene).cephfsClass, grant{daemon: "mon", part: "allow r fsname=cephfs"}, writesFile, nil},
 		{cephfsUserID, (*scene).cephfsClass, grant{daemon: "mds", part: "allow rw fsname=cephfs path=/volumes/kubernetes"}, writesFile, nil},
-		{cephfsUserID, (*scene).cephfsClass, grant{daemon: "mds", part: "rw rather than r"}, writesFile, nil},
+		{cephfsUserID, (*scene).cephfsClass, grant{daemon: "mds", part: "rw", instead: "r"}, writesFile, nil},
 		{cephfsUserID, (*scene).cephfsClass, grant{daemon: "osd", part: "allow rw tag cephfs data=cephfs"}, writesFile, nil},
 	} {
-		t.Run(without.id+" without "+without.daemon+" "+without.part, func(t *testing.T) {
+		t.Run(without.id+" without "+without.String(), func(t *testing.T) {
 			t.Parallel()
 			s, give := sceneWithout(t, ceph, without.id, without.grant)
 			changes := s.asUser()

@@ -142,7 +142,7 @@ func (s *scene) whileHung(lasting time.Duration, tried func(times int) error) (b
 // wantAsBefore allows for a few of each, and of MiB.
 func (h held) wantAsBefore(t *testing.T, before held, few int) {
 	t.Helper()
-	if h.cephThreads > before.cephThreads+few || h.descriptors > before.descriptors+few || h.goroutines > before.goroutines+few || h.residentMiB > before.residentMiB+few {
+	if h.threads > before.threads+2*few || h.cephThreads > before.cephThreads+few || h.descriptors > before.descriptors+few || h.goroutines > before.goroutines+few || h.residentMiB > before.residentMiB+few {
 		t.Errorf("the process holds more than before\nbefore: %s\nafter:  %s", before, h)
 	}
 }

@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -25,16 +24,17 @@ type recorder struct {
 
 	mu     sync.Mutex
 	states bytes.Buffer
-	names  map[string]bool     // of volumes and classes
-	sizes  map[types.UID]int64 // of volumes, in bytes
-	shrank map[string]bool     // volumes
-	keys   map[string]string   // of Ceph, that stood in secrets, and in which
-	notes  map[string]bool     // of the journal
+	names  map[string]bool   // of volumes and classes
+	sizes  map[string]int64  // of volumes, in bytes, by name and by UID
+	shrank map[string]bool   // names of volumes
+	fell   map[string]bool   // names of volumes of which one and the same shrank
+	keys   map[string]string // of Ceph, that stood in secrets, and in which
+	notes  map[string]bool   // of the journal
 }
 
 func startRecorder(client kubernetes.Interface) (*recorder, error) {
 	r := &recorder{
-		names: map[string]bool{}, sizes: map[types.UID]int64{}, shrank: map[string]bool{},
+		names: map[string]bool{}, sizes: map[string]int64{}, shrank: map[string]bool{}, fell: map[string]bool{},
 		keys: map[string]string{}, notes: map[string]bool{},
 	}
 	return r, r.listen(client)
@@ -87,12 +87,16 @@ func (r *recorder) record(object any) {
 		r.names[meta.GetName()] = true
 	}
 	if pv, is := object.(*corev1.PersistentVolume); is {
-		// One that comes again under its name is another: a controller that was killed before a
-		// note was erased has the next one finish, for a claim that is gone, what is gone as well.
-		size := pv.Spec.Capacity.Storage().Value()
-		r.shrank[pv.Name] = r.shrank[pv.Name] || size < r.sizes[pv.UID]
-		r.sizes[pv.UID] = size
+		r.shrank[pv.Name] = r.isLess(pv.Name, pv) || r.shrank[pv.Name]
+		r.fell[pv.Name] = r.isLess(string(pv.UID), pv) || r.fell[pv.Name]
 	}
+}
+
+// isLess compares a volume with what was last seen under a key.
+func (r *recorder) isLess(key string, pv *corev1.PersistentVolume) bool {
+	size, before := pv.Spec.Capacity.Storage().Value(), r.sizes[key]
+	r.sizes[key] = size
+	return size < before
 }
 
 func (r *recorder) write(object any) {
@@ -134,11 +138,20 @@ func (r *recorder) keysSeen() map[string]string {
 	return maps.Clone(r.keys)
 }
 
-// shrunk reports whether a volume ever had less capacity than before.
+// shrunk reports whether there ever was less capacity under a volume's name than before.
 func (r *recorder) shrunk(pv string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.shrank[pv]
+}
+
+// shrunkInPlace does not count a volume that has come again under the name: a controller that
+// was killed before a note was erased has the next one finish, for a claim that is gone, what
+// is gone as well.
+func (r *recorder) shrunkInPlace(pv string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fell[pv]
 }
 
 // sawClusterObject reports whether a volume or class of this name ever existed.

@@ -16,11 +16,11 @@ import (
 // them at their default size of 4 MiB, which librbd removes ten at a time.
 const objectsAtOnce = 1000
 
-// trashed is an image in the trash.
-type trashed struct {
-	id    string
-	small bool // it has objectsAtOnce at most, and no removal of it was begun
-	// format1 says that it is where it was: librbd moves no image of format 1 to the trash.
+// released is an image that is to be removed. It is in the trash, unless it is of format 1,
+// of which librbd moves none there.
+type released struct {
+	id      string
+	small   bool // it has objectsAtOnce at most, and no removal of it was begun
 	format1 bool
 }
 
@@ -42,16 +42,16 @@ func (i images) Remove(ctx context.Context, volume cephclient.Volume, check func
 
 // moveToTrash returns the trash entries of the image: the new one, or those that
 // an earlier attempt left. What is left of an image without header is removed.
-func (i images) moveToTrash(ctx context.Context, volume cephclient.Volume, check func(cephclient.ImageInfo) error) ([]trashed, error) {
+func (i images) moveToTrash(ctx context.Context, volume cephclient.Volume, check func(cephclient.ImageInfo) error) ([]released, error) {
 	op := change("delete", volume, osd)
-	return call(ctx, i.session, op, func(conn *rados.Conn) (moved []trashed, err error) {
+	return call(ctx, i.session, op, func(conn *rados.Conn) (moved []released, err error) {
 		err = withPool(conn, op, volume.Container, func(ioctx *rados.IOContext) error {
 			image, err := trash(ioctx, volume.Name, check)
 			if causeOf(err) == cephclient.ErrNotFound {
 				moved, err = resumeTrash(conn, ioctx, op, volume)
 				return err
 			}
-			moved = []trashed{image}
+			moved = []released{image}
 			return err
 		})
 		return moved, err
@@ -61,7 +61,7 @@ func (i images) moveToTrash(ctx context.Context, volume cephclient.Volume, check
 // resumeTrash is for an image that can't be opened by its name. A move that was cut short is
 // carried on by the next; until then the entry can't be removed: "image is pending moving to
 // the trash".
-func resumeTrash(conn *rados.Conn, ioctx *rados.IOContext, op operation, volume cephclient.Volume) (moved []trashed, err error) {
+func resumeTrash(conn *rados.Conn, ioctx *rados.IOContext, op operation, volume cephclient.Volume) (moved []released, err error) {
 	if err := unlessAbsent(rbd.GetImage(ioctx, volume.Name).Trash(0)); err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func usedByNobody(op operation, failed error) error {
 	return e
 }
 
-func trash(ioctx *rados.IOContext, name string, check func(cephclient.ImageInfo) error) (moved trashed, err error) {
+func trash(ioctx *rados.IOContext, name string, check func(cephclient.ImageInfo) error) (moved released, err error) {
 	image, err := rbd.OpenImageReadOnly(ioctx, name, rbd.NoSnapshot)
 	if err != nil {
 		return moved, err
@@ -105,13 +105,13 @@ func trash(ioctx *rados.IOContext, name string, check func(cephclient.ImageInfo)
 }
 
 // releaseUnused frees an image that may go of locks, and returns what it will be in the trash.
-func releaseUnused(ioctx *rados.IOContext, image *rbd.Image, check func(cephclient.ImageInfo) error) (unused trashed, err error) {
+func releaseUnused(ioctx *rados.IOContext, image *rbd.Image, check func(cephclient.ImageInfo) error) (unused released, err error) {
 	info, lost, err := describe(ioctx, image)
 	if err != nil {
 		return unused, err
 	}
 	if old, err := image.IsOldFormat(); err != nil || old {
-		return trashed{format1: old}, errors.Join(err, check(info))
+		return released{format1: old}, errors.Join(err, check(info))
 	}
 	if unused.id, err = image.GetId(); err != nil {
 		return unused, err
@@ -126,11 +126,11 @@ func releaseUnused(ioctx *rados.IOContext, image *rbd.Image, check func(cephclie
 
 // inTrash finds what an earlier attempt has moved there. Perhaps its removal was begun, and
 // the client that did it may still have it open: the mgr tries until it succeeds.
-func inTrash(ioctx *rados.IOContext, name string) (found []trashed, err error) {
+func inTrash(ioctx *rados.IOContext, name string) (found []released, err error) {
 	entries, err := rbd.GetTrashList(ioctx)
 	for _, entry := range entries {
 		if entry.Name == name {
-			found = append(found, trashed{id: entry.Id})
+			found = append(found, released{id: entry.Id})
 		}
 	}
 	return found, err
@@ -139,7 +139,7 @@ func inTrash(ioctx *rados.IOContext, name string) (found []trashed, err error) {
 // purge removes a small image from the trash, and has the mgr remove others. Each does the
 // other's work where the identity may not: the image's data may be in a pool of their own,
 // and before Nautilus the mgr knows no such task.
-func (i images) purge(ctx context.Context, volume cephclient.Volume, image trashed) error {
+func (i images) purge(ctx context.Context, volume cephclient.Volume, image released) error {
 	if image.format1 {
 		return i.remove(ctx, "remove", volume, func(ioctx *rados.IOContext) error { return rbd.RemoveImage(ioctx, volume.Name) })
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"os/exec"
 	"path"
@@ -10,22 +9,20 @@ import (
 	"strings"
 )
 
-// forks runs a command or a script for each step, as the retired provisioners and
+// forks runs a command for each step, as the retired provisioners and
 // kube-controller-manager did. Cluster and identity are those of CEPH_CONF.
 type forks struct{ options options }
 
-//go:embed directory.py
-var directoryScript string
-
-// debianPython is the one that Ceph's modules belong to.
-const debianPython = "/usr/bin/python3"
+func newForks(o options) steps {
+	if o.kind.isDirectory() {
+		return scripts{o}
+	}
+	return forks{o}
+}
 
 func (f forks) create(ctx context.Context, name string, sizeBytes int64) error {
 	if f.options.kind == rbdImage {
 		return fork(ctx, "rbd", "create", path.Join(pool, name), "--size="+mebibytes(sizeBytes), "--image-feature=layering")
-	}
-	if f.options.kind.isDirectory() {
-		return f.directory(ctx, "create", name, sizeBytes)
 	}
 	if err := fork(ctx, "ceph", f.subvolume("create", name, strconv.FormatInt(sizeBytes, 10))...); err != nil {
 		return err
@@ -41,9 +38,6 @@ func (f forks) grow(ctx context.Context, name string, sizeBytes int64) error {
 	if f.options.kind == rbdImage {
 		return fork(ctx, "rbd", "resize", path.Join(pool, name), "--size="+mebibytes(sizeBytes), "--no-progress")
 	}
-	if f.options.kind.isDirectory() {
-		return f.directory(ctx, "grow", name, sizeBytes)
-	}
 	return fork(ctx, "ceph", f.subvolume("resize", name, strconv.FormatInt(sizeBytes, 10))...)
 }
 
@@ -51,22 +45,11 @@ func (f forks) remove(ctx context.Context, name string) error {
 	if f.options.kind == rbdImage {
 		return fork(ctx, "rbd", "rm", path.Join(pool, name), "--no-progress")
 	}
-	if f.options.kind.isDirectory() {
-		return f.directory(ctx, "remove", name, 0)
-	}
 	err := fork(ctx, "ceph", f.subvolume("rm", name)...)
 	if err != nil || !f.options.kind.hasUsers() {
 		return err
 	}
 	return fork(ctx, "ceph", "auth", "rm", "client."+userOf(name))
-}
-
-func (f forks) directory(ctx context.Context, action, name string, sizeBytes int64) error {
-	args := []string{"-c", directoryScript, action, claimRoot, name, strconv.FormatInt(sizeBytes, 10)}
-	if f.options.kind.hasUsers() {
-		args = append(args, userCaps(path.Join(claimRoot, name), f.options.fileSystem)...)
-	}
-	return fork(ctx, debianPython, args...)
 }
 
 func (f forks) subvolume(verb, name string, more ...string) []string {

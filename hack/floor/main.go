@@ -39,7 +39,7 @@ func run(args []string) error {
 	case "none":
 		return serve(ctx, o, nothing{})
 	case "forks":
-		return serve(ctx, o, forks{o})
+		return serve(ctx, o, newForks(o))
 	case "bare":
 		return measureBare(ctx, o)
 	}

@@ -11,12 +11,12 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
+	ours "ceph.example/ceph-provisioner/provisioner"
 	"ceph.example/ceph-provisioner/resizer"
 	"ceph.example/ceph-provisioner/stalled"
 )
@@ -77,7 +77,7 @@ func newProvisionController(o options, client kubernetes.Interface, p provisione
 	return controller.NewProvisionController(client, o.provisioner, p,
 		controller.LeaderElection(false),
 		controller.ClaimsInformer(shared.Core().V1().PersistentVolumeClaims().Informer()),
-		controller.VolumesInformer(watched{shared.Core().V1().PersistentVolumes().Informer()}),
+		controller.VolumesInformer(ours.Watched(shared.Core().V1().PersistentVolumes().Informer())),
 		controller.ClassesInformer(shared.Storage().V1().StorageClasses().Informer()),
 		controller.Threadiness(o.threads),
 		controller.RateLimiter(limiter()),
@@ -86,18 +86,6 @@ func newProvisionController(o options, client kubernetes.Interface, p provisione
 		controller.FailedDeleteThreshold(0),
 	)
 }
-
-// watched is an informer to whose store nobody else adds. The library adds what it has sent,
-// which has no UID, perhaps after the watch has told of it: the resizer takes that for another.
-type watched struct{ cache.SharedIndexInformer }
-
-// GetStore implements [cache.SharedInformer].
-func (w watched) GetStore() cache.Store { return readOnly{w.SharedIndexInformer.GetStore()} }
-
-type readOnly struct{ cache.Store }
-
-// Add implements [cache.Store].
-func (readOnly) Add(any) error { return nil }
 
 // workers take no turns.
 type workers int

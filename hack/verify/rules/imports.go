@@ -34,7 +34,7 @@ var rooms = map[string]struct {
 	"cmd/ceph-provisioner": {uses: []string{"audit", "cephaccess", "cephclient", "cephclient/goceph", "journal", "killpoint", "pvspec", "provisioner", "resizer", "seats", "stalled"}, k8s: true},
 
 	"hack/bench":                         {},
-	"hack/floor":                         {uses: []string{"cephclient", "resizer", "stalled"}, k8s: true, goceph: true},
+	"hack/floor":                         {uses: []string{"cephclient", "provisioner", "resizer", "stalled"}, k8s: true, goceph: true},
 	"hack/localcluster":                  {},
 	"hack/localcluster/cmd/localcluster": {uses: []string{"hack/localcluster"}},
 	"hack/verify/rules":                  {},

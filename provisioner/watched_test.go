@@ -13,7 +13,7 @@ import (
 // the watch may have told that it is Released, and must be deleted.
 func TestWhatTheWatchHasToldStays(t *testing.T) {
 	informer := informers.NewSharedInformerFactory(fake.NewSimpleClientset(), 0).Core().V1().PersistentVolumes().Informer()
-	r := &repeater{SharedIndexInformer: informer}
+	r := Watched(informer)
 	made := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1"}}
 	told := made.DeepCopy()
 	told.Status.Phase = corev1.VolumeReleased
