@@ -17,23 +17,34 @@ var (
 
 // brokenLinks follows the relative links of all documents, and their anchors.
 func brokenLinks() ([]string, error) {
-	list, err := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md").Output()
-	if err != nil {
-		return nil, fmt.Errorf("git ls-files: %w", err)
-	}
-	var faults []string
-	for document := range strings.FieldsSeq(string(list)) {
-		text, err := os.ReadFile(document)
-		if err != nil {
-			return nil, err
-		}
-		for _, match := range link.FindAllStringSubmatch(string(text), -1) {
+	return eachDocument(func(document, text string) (faults []string) {
+		for _, match := range link.FindAllStringSubmatch(text, -1) {
 			if !reachable(document, match[1]) {
 				faults = append(faults, fmt.Sprintf("%s: the link %s leads nowhere", document, match[1]))
 			}
 		}
+		return faults
+	})
+}
+
+func eachDocument(check func(document, text string) (faults []string)) (faults []string, err error) {
+	documents, err := files("*.md")
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			return nil, err
+		}
+		faults = append(faults, check(document, string(text))...)
 	}
-	return faults, nil
+	return faults, err
+}
+
+func files(pattern string) ([]string, error) {
+	list, err := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard", pattern).Output()
+	if err != nil {
+		return nil, fmt.Errorf("git ls-files: %w", err)
+	}
+	return strings.Fields(string(list)), nil
 }
 
 func reachable(document, target string) bool {

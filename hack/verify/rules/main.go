@@ -1,4 +1,4 @@
-// Command rules prints every import and every link in the documentation that
+// Command rules prints every import, and every link and test in the documentation, that
 // breaks a rule of the project. It prints nothing if all is well.
 package main
 
@@ -8,7 +8,7 @@ import (
 )
 
 func main() {
-	for _, check := range []func() ([]string, error){brokenImports, brokenLinks} {
+	for _, check := range []func() ([]string, error){brokenImports, brokenLinks, missingTests} {
 		faults, err := check()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "rules:", err)
