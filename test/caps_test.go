@@ -85,21 +85,10 @@ func sceneWithout(t *testing.T, ceph *cephCluster, as string, without grant) (s 
 	t.Cleanup(func() { ceph.runAtEnd(t, "ceph", "auth", "rm", "client."+id) }) // after the scene's volumes
 	s = newScene(t)
 	id = s.namespace
-	caps := func(caps map[string]string) {
-		args := []string{"auth", "caps", "client." + id}
-		for daemon, each := range caps {
-			args = append(args, daemon, each)
-		}
-		ceph.run(t, "ceph", args...)
+	s.identity(ceph, id, secretWithout, without.takenFrom(t, full))
+	return s, func() {
+		ceph.run(t, "ceph", append([]string{"auth", "caps", "client." + id}, capArguments(full)...)...)
 	}
-	ceph.run(t, "ceph", "auth", "get-or-create", "client."+id)
-	caps(without.takenFrom(t, full))
-	key, err := ceph.key(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.secret(secretWithout, map[string]string{"key": key})
-	return s, func() { caps(full) }
 }
 
 // secretWithout has the key of the identity of a scene.

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"testing"
@@ -55,15 +54,24 @@ func (s *scene) ownIdentity(ceph *cephCluster, like string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	id := like + "-" + s.namespace
-	args := []string{"auth", "get-or-create", "client." + id}
-	for _, daemon := range slices.Sorted(maps.Keys(caps)) {
-		args = append(args, daemon, caps[daemon])
-	}
-	ceph.run(s.t, "ceph", args...)
-	key, err := ceph.key(context.Background(), id)
+	s.identity(ceph, like+"-"+s.namespace, like, caps)
+}
+
+// identity makes an identity with these caps, unless it is there, and puts its key into a
+// secret of the test's.
+func (s *scene) identity(ceph *cephCluster, id, secret string, caps map[string]string) {
+	s.t.Helper()
+	ceph.run(s.t, "ceph", append([]string{"auth", "get-or-create", "client." + id}, capArguments(caps)...)...)
+	key, err := ceph.key(s.t.Context(), id)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.secret(like, map[string]string{"key": key})
+	s.secret(secret, map[string]string{"key": key})
+}
+
+func capArguments(caps map[string]string) (args []string) {
+	for _, daemon := range slices.Sorted(maps.Keys(caps)) {
+		args = append(args, daemon, caps[daemon])
+	}
+	return args
 }
