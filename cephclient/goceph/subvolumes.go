@@ -162,6 +162,7 @@ func (s subvolumes) setMetadata(ctx context.Context, volume cephclient.Volume, k
 // Remove is similar to: ceph fs subvolume rm. The mgr purges the data afterwards.
 func (s subvolumes) Remove(ctx context.Context, volume cephclient.Volume) error {
 	return s.ask(ctx, "delete", "fs subvolume rm", volume, func(fs *admin.FSAdmin) error {
+		defer s.session.writeJournal(volume)()
 		return fs.RemoveSubVolume(volume.Container, volume.Group, volume.Name)
 	})
 }
