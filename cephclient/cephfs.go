@@ -16,17 +16,19 @@ type FileSystem struct {
 // CephFSInfo is what a file system says about a volume.
 type CephFSInfo struct {
 	QuotaBytes int64 // Unlimited when there is no quota
-	UsedBytes  int64
+	UsedBytes  int64 // of one without quota; others need not tell
 	Path       string
 	DataPool   string
 	Namespace  string // in RADOS; empty unless the volume has its own
 	Owner      string // as it stands on a directory; subvolumes do not tell it here
-	Entries    int64  // files and folders right below a directory; subvolumes do not tell it here
+	Entries    int64  // files and folders right below a directory that does not say whose it is; others need not tell
 }
 
 // FileSystems lists the file systems of a cluster.
 type FileSystems interface {
 	FileSystems(ctx context.Context) ([]FileSystem, error)
+	// RecentFileSystems may answer what was seen within the last second.
+	RecentFileSystems(ctx context.Context) ([]FileSystem, error)
 }
 
 // CephFSStore is what the policy for CephFS needs of the mgr's volumes module, for
@@ -70,7 +72,7 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 	if err := checkSize(volume, sizeBytes); err != nil {
 		return Info{}, err
 	}
-	home, err := b.fileSystemOf(ctx, "create", volume)
+	home, err := b.recentFileSystemOf(ctx, "create", volume)
 	if err != nil {
 		return Info{}, err
 	}
@@ -99,7 +101,9 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 			return Info{}, err
 		}
 	}
-	err = afterWrite(b.store(volume).Mark(ctx, info.Volume, options.Owner))
+	if info.Owner != options.Owner.String() {
+		err = afterWrite(b.store(volume).Mark(ctx, info.Volume, options.Owner))
+	}
 	if err != nil && absent {
 		err = b.takeBack(ctx, volume, err)
 	}
@@ -172,7 +176,7 @@ func (b cephfsBackend) Stat(ctx context.Context, volume Volume) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	home, err := b.fileSystemOf(ctx, "read", volume)
+	home, err := b.recentFileSystemOf(ctx, "read", volume)
 	return home.addTo(describe(volume, found)), err
 }
 

@@ -12,15 +12,16 @@ import (
 
 // subvolumeStore is a file system in memory.
 type subvolumeStore struct {
-	fileSystems []cephclient.FileSystem
-	subvolumes  map[string]cephclient.CephFSInfo
-	statErr     error
-	markErr     error
-	createErr   error // after the volume was made
-	removeErr   error
-	deafQuota   bool // setting a quota succeeds and has no effect
-	calls       []string
-	options     cephclient.CreateOptions // of the last Create
+	fileSystems       []cephclient.FileSystem
+	recentFileSystems []cephclient.FileSystem // if others have been seen
+	subvolumes        map[string]cephclient.CephFSInfo
+	statErr           error
+	markErr           error
+	createErr         error // after the volume was made
+	removeErr         error
+	deafQuota         bool // setting a quota succeeds and has no effect
+	calls             []string
+	options           cephclient.CreateOptions // of the last Create
 }
 
 func newSubvolumeStore(fileSystems ...string) *subvolumeStore {
@@ -33,6 +34,13 @@ func newSubvolumeStore(fileSystems ...string) *subvolumeStore {
 
 func (s *subvolumeStore) FileSystems(context.Context) ([]cephclient.FileSystem, error) {
 	return s.fileSystems, nil
+}
+
+func (s *subvolumeStore) RecentFileSystems(ctx context.Context) ([]cephclient.FileSystem, error) {
+	if s.recentFileSystems != nil {
+		return s.recentFileSystems, nil
+	}
+	return s.FileSystems(ctx)
 }
 
 func (s *subvolumeStore) Create(_ context.Context, v cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
@@ -212,6 +220,7 @@ func TestCephFSDelete(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := newSubvolumeStore("a")
+			store.recentFileSystems = newSubvolumeStore("a", "b").fileSystems // nothing is concluded from that
 			if c.present {
 				store.subvolumes["x"] = cephclient.CephFSInfo{}
 			}

@@ -15,6 +15,7 @@ import (
 const (
 	ownerAttribute     = "user." + cephclient.OwnerKey
 	quotaAttribute     = "ceph.quota.max_bytes"
+	layoutAttribute    = "ceph.dir.layout"
 	poolAttribute      = "ceph.dir.layout.pool"
 	namespaceAttribute = "ceph.dir.layout.pool_namespace"
 	usedAttribute      = "ceph.dir.rbytes"
@@ -92,10 +93,12 @@ func (a attributes) claim(owner cephclient.Owner) error {
 
 // layOut says where the data of an empty directory goes. Pool and namespace are set
 // one by one: given together, the MDS (16.2) takes no hyphen in either.
-func (a attributes) layOut(volume cephclient.Volume, options cephclient.CreateOptions) error {
-	entries, err := a.number(entriesAttribute)
-	if err != nil || entries > 0 {
-		return err
+func (a attributes) layOut(volume cephclient.Volume, options cephclient.CreateOptions, isNew bool) error {
+	if !isNew {
+		entries, err := a.number(entriesAttribute)
+		if err != nil || entries > 0 {
+			return err
+		}
 	}
 	if options.DataPool != "" {
 		if err := a.setVirtual(poolAttribute, options.DataPool); err != nil {
@@ -113,35 +116,35 @@ func namespaceOf(volume cephclient.Volume) string {
 	return namespacePrefix + strings.ReplaceAll(path.Join(volume.Group, volume.Name), "/", ".")
 }
 
-// read asks for the bytes used first: that is never answered from a cache, and
-// brings the rest with it.
-func (a attributes) read() (cephclient.CephFSInfo, error) {
-	var info cephclient.CephFSInfo
-	for _, each := range []struct {
-		name   string
-		number *int64
-	}{
-		{usedAttribute, &info.UsedBytes},
-		{entriesAttribute, &info.Entries},
-		{quotaAttribute, &info.QuotaBytes}, // absent: 0, which is Unlimited
-	} {
-		var err error
-		if *each.number, err = a.number(each.name); err != nil {
+// read asks the MDS four times at most, and twice about what is complete: libcephfs has it
+// answer for each attribute of its own anew.
+func (a attributes) read() (info cephclient.CephFSInfo, err error) {
+	if info.QuotaBytes, err = a.number(quotaAttribute); err != nil { // absent: 0, which is Unlimited
+		return info, err
+	}
+	if info.Owner, err = a.get(ownerAttribute); err != nil {
+		return info, err
+	}
+	if info.QuotaBytes == cephclient.Unlimited {
+		if info.UsedBytes, err = a.number(usedAttribute); err != nil {
 			return info, err
 		}
 	}
-	for _, each := range []struct {
-		name string
-		text *string
-	}{
-		{poolAttribute, &info.DataPool},
-		{namespaceAttribute, &info.Namespace},
-		{ownerAttribute, &info.Owner},
-	} {
-		var err error
-		if *each.text, err = a.get(each.name); err != nil {
+	if _, marked := cephclient.ParseOwner(info.Owner); !marked {
+		if info.Entries, err = a.number(entriesAttribute); err != nil {
 			return info, err
 		}
 	}
-	return info, nil
+	layout, err := a.get(layoutAttribute)
+	info.DataPool, info.Namespace = parseLayout(layout)
+	return info, err
+}
+
+// parseLayout takes the pool and the namespace from the end of a layout, or of none:
+// "stripe_unit=… stripe_count=… object_size=… pool=POOL pool_namespace=NAMESPACE", the
+// last only where there is one.
+func parseLayout(layout string) (pool, namespace string) {
+	_, pool, _ = strings.Cut(layout, " pool=")
+	pool, namespace, _ = strings.Cut(pool, " pool_namespace=")
+	return pool, namespace
 }

@@ -36,14 +36,15 @@ func (d directories) Create(ctx context.Context, volume cephclient.Volume, quota
 func (d directories) create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
 	op := change("create", volume, metadata)
 	_, err := callMount(ctx, d.session, op, volume, func(mount *cephfs.MountInfo, at place) (none, error) {
-		if err := makeDirectory(mount, at); err != nil {
+		isNew, err := makeDirectory(mount, at)
+		if err != nil {
 			return none{}, err
 		}
 		directory := attributes{mount, at.directory, op}
 		if err := directory.claim(options.Owner); err != nil {
 			return none{}, begun(op, err)
 		}
-		if err := directory.layOut(volume, options); err != nil {
+		if err := directory.layOut(volume, options, isNew); err != nil {
 			return none{}, begun(op, err)
 		}
 		return none{}, begun(op, directory.setQuota(quotaBytes))
@@ -64,27 +65,31 @@ func begun(op operation, err error) error {
 
 // makeDirectory starts again where a parent vanishes: the removal of another
 // volume takes the directories away that it leaves empty.
-func makeDirectory(mount *cephfs.MountInfo, at place) (err error) {
+func makeDirectory(mount *cephfs.MountInfo, at place) (isNew bool, err error) {
 	for range 3 {
-		if err = makeAll(mount, at); causeOf(err) != cephclient.ErrNotFound {
+		if isNew, err = makeAll(mount, at); causeOf(err) != cephclient.ErrNotFound {
 			break
 		}
 	}
-	return err
+	return isNew, err
 }
 
 // makeAll needs no chmod: libcephfs heeds no umask.
-func makeAll(mount *cephfs.MountInfo, at place) error {
-	for _, parent := range at.parents() {
-		if err := unlessPresent(mount.MakeDir(parent, parentMode)); err != nil {
-			return err
+func makeAll(mount *cephfs.MountInfo, at place) (isNew bool, err error) {
+	err = mount.MakeDir(at.directory, mode)
+	if causeOf(err) == cephclient.ErrNotFound {
+		for _, parent := range at.parents() {
+			if err := unlessPresent(mount.MakeDir(parent, parentMode)); err != nil {
+				return false, err
+			}
 		}
+		err = mount.MakeDir(at.directory, mode)
 	}
-	if err := unlessPresent(mount.MakeDir(at.directory, mode)); err != nil {
-		return err
+	if err := unlessPresent(err); err != nil {
+		return false, err
 	}
-	_, err := lookUp(mount, at)
-	return err
+	_, lookErr := lookUp(mount, at)
+	return err == nil, lookErr
 }
 
 func unlessPresent(err error) error {
@@ -99,7 +104,8 @@ func lookUp(mount *cephfs.MountInfo, at place) (*cephfs.CephStatx, error) {
 	var found *cephfs.CephStatx
 	for _, each := range append(at.parents(), at.directory) {
 		var err error
-		if found, err = mount.Statx(each, cephfs.StatxBasicStats, cephfs.AtSymlinkNofollow); err != nil {
+		// Its mode is known here, while another client changes what is in it.
+		if found, err = mount.Statx(each, cephfs.StatxMode|cephfs.StatxIno, cephfs.AtSymlinkNofollow); err != nil {
 			return nil, err
 		}
 		if !isDirectory(found) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ceph/go-ceph/cephfs/admin"
 	"github.com/ceph/go-ceph/common/commands"
@@ -13,16 +14,40 @@ import (
 	"ceph.example/ceph-provisioner/cephclient"
 )
 
+// recentFor is how old a list of file systems may be.
+const recentFor = time.Second
+
 // fileSystems implements [cephclient.FileSystems].
 type fileSystems struct{ session *session }
+
+// listing is what an identity was told.
+type listing struct {
+	begun       time.Time
+	fileSystems []cephclient.FileSystem
+}
 
 // FileSystems is similar to: ceph fs ls; ceph fs dump. The default one may be among
 // those that the identity may not see.
 func (f fileSystems) FileSystems(ctx context.Context) ([]cephclient.FileSystem, error) {
 	op := operation{name: "list the file systems of " + f.session.cluster.String(), asks: monitor}
-	return call(ctx, f.session, op, func(conn *rados.Conn) ([]cephclient.FileSystem, error) {
+	begun := time.Now()
+	found, err := call(ctx, f.session, op, func(conn *rados.Conn) ([]cephclient.FileSystem, error) {
 		return listFileSystems(conn)
 	})
+	if err == nil {
+		f.session.pool.listings.Store(f.session.identity, listing{begun, found})
+	}
+	return found, err
+}
+
+// RecentFileSystems shares what an identity was told with all that ask within the next second.
+func (f fileSystems) RecentFileSystems(ctx context.Context) ([]cephclient.FileSystem, error) {
+	if known, ok := f.session.pool.listings.Load(f.session.identity); ok {
+		if last := known.(listing); time.Since(last.begun) < recentFor {
+			return last.fileSystems, nil
+		}
+	}
+	return f.FileSystems(ctx)
 }
 
 func listFileSystems(conn commands.RadosCommander) ([]cephclient.FileSystem, error) {

@@ -51,6 +51,7 @@ type Pool struct {
 	connections *shared[*rados.Conn]
 	mounts      *shared[*cephfs.MountInfo]
 	purges      purges
+	listings    sync.Map // of file systems, by identity
 
 	mu       sync.Mutex
 	services map[limited]*limits
