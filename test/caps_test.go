@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	storagev1 "k8s.io/api/storage/v1"
 )
 
 // grant is one part of an identity's caps, and what it is needed for.
@@ -39,18 +38,15 @@ func TestEachCapIsNeeded(t *testing.T) {
 		{daemon: "mgr", part: `command "fs subvolume metadata set"`, step: "provision"},
 		{daemon: "mgr", part: `command "fs subvolume rm"`, step: "delete"},
 	}
+	pastTheManager := grant{daemon: "mds", part: "rwp", step: "grow", says: "mds 'allow rwp", instead: "rw"}
 	for _, identity := range []struct {
 		id     string
 		class  func(*scene, *cephCluster, ...classChange) string
 		change classChange
 		grants []grant
 	}{
-		{cephfsAdminID, (*scene).cephfsClass, func(class *storagev1.StorageClass) { class.Parameters["subvolumeGroup"] = "of-" + class.Name },
-			[]grant{{daemon: "mgr", part: `command "fs subvolumegroup create"`, step: "provision"}}},
-		{tenantAdminID, (*scene).tenantClass, nil, append(append(user("client.kubernetes-dynamic-user-"), subvolume...),
-			grant{daemon: "mds", part: "rwp", step: "grow", says: `mds 'allow rwp`, instead: "rw"})},
-		{cephfsAdminID, (*scene).cephfsClass, nil, append(subvolume,
-			grant{daemon: "mgr", part: `command "fs subvolume resize"`, step: "grow"})},
+		{tenantAdminID, (*scene).tenantClass, nil, append(append(user("client.kubernetes-dynamic-user-"), subvolume...), pastTheManager)},
+		{cephfsAdminID, (*scene).cephfsClass, nil, append(subvolume, pastTheManager)},
 		{dirAdminID, (*scene).directoryClass, nil, append(user("client.kubernetes-dynamic-user-"),
 			grant{daemon: "mds", part: "rwp", step: "provision", says: "mds 'allow rwp", instead: "rw"})},
 		{dirAdminID, (*scene).directoryClass, with("deterministicNames", "true"), user("client.k8s.")},
@@ -73,6 +69,18 @@ func TestEachCapIsNeeded(t *testing.T) {
 	}
 }
 
+// The same for the cap that only the first volume of a group needs.
+func TestCapForGroupsIsNeeded(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	const command = `command "fs subvolumegroup create"`
+	s, give := sceneWithout(t, ceph, cephfsAdminID, grant{daemon: "mgr", part: command})
+	claim := s.claim(s.cephfsClass(ceph, append(s.asAdmin(), with("subvolumeGroup", s.namespace))...), "1Gi")
+	s.event(claim, "ProvisioningFailed", "permission denied", command)
+	give()
+	s.bound(claim)
+}
+
 // sceneWithout has an identity, its secret, and the caps of another but for one, which give
 // adds.
 func sceneWithout(t *testing.T, ceph *cephCluster, as string, without grant) (s *scene, give func()) {
@@ -81,14 +89,44 @@ func sceneWithout(t *testing.T, ceph *cephCluster, as string, without grant) (s 
 	if err != nil {
 		t.Fatal(err)
 	}
-	var id string
-	t.Cleanup(func() { ceph.runAtEnd(t, "ceph", "auth", "rm", "client."+id) }) // after the scene's volumes
-	s = newScene(t)
-	id = s.namespace
-	s.identity(ceph, id, secretWithout, without.takenFrom(t, full))
+	s = sceneWithCaps(t, ceph, without.takenFrom(t, full))
 	return s, func() {
-		ceph.run(t, "ceph", append([]string{"auth", "caps", "client." + id}, capArguments(full)...)...)
+		ceph.run(t, "ceph", append([]string{"auth", "caps", "client." + s.namespace}, capArguments(full)...)...)
 	}
+}
+
+// sceneWithCaps has an identity with these caps, and its secret.
+func sceneWithCaps(t *testing.T, ceph *cephCluster, caps map[string]string) (s *scene) {
+	t.Helper()
+	t.Cleanup(func() { ceph.runAtEnd(t, "ceph", "auth", "rm", "client."+s.namespace) }) // after the scene's volumes
+	s = newScene(t)
+	s.identity(ceph, s.namespace, secretWithout, caps)
+	return s
+}
+
+// throughTheManager has an identity for subvolumes that may not mount them.
+func throughTheManager(t *testing.T, ceph *cephCluster) *scene {
+	t.Helper()
+	caps, err := ceph.caps(t.Context(), cephfsAdminID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(caps, "mds")
+	caps["mgr"] += `, allow command "fs subvolume resize" with vol_name=` + ceph.FileSystem
+	return sceneWithCaps(t, ceph, caps)
+}
+
+// Without mds caps, all that there is to do goes through the mgr.
+func TestSubvolumeThroughTheManager(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	s := throughTheManager(t, ceph)
+	claim, pv := s.made(s.cephfsClass(ceph, s.asAdmin()...), "1Gi")
+	s.request(claim, "2Gi")
+	s.grown(claim, pv.Name, 2<<30)
+	ceph.wantQuota(t, claim, 2<<30)
+	s.deleteClaim(claim)
+	s.gone(pv.Name)
 }
 
 // secretWithout has the key of the identity of a scene.

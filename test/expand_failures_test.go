@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -118,12 +119,14 @@ func TestExpandRBDFails(t *testing.T) {
 func TestExpandCephFSFails(t *testing.T) {
 	t.Parallel()
 	faults := faultsOfBoth()
-	subvolume := func(f *failing, verb string, size ...string) {
-		f.ceph.run(f.t, "ceph", append(append([]string{"fs", "subvolume", verb, f.ceph.FileSystem, volumeName(f.claim)}, size...), "--group_name="+defaultGroup)...)
+	move := func(f *failing, from, to string) {
+		if err := os.Rename(f.ceph.path("volumes", defaultGroup, from), f.ceph.path("volumes", defaultGroup, to)); err != nil {
+			f.t.Fatal(err)
+		}
 	}
 	faults["subvolume missing"] = fault{
-		happen: func(f *failing) { subvolume(f, "rm") },
-		mend:   func(f *failing) { subvolume(f, "create", strconv.Itoa(1<<30)) },
+		happen: func(f *failing) { move(f, volumeName(f.claim), "away-"+f.namespace) },
+		mend:   func(f *failing) { move(f, "away-"+f.namespace, volumeName(f.claim)) },
 		want:   []string{"not found", "restore it, or delete the claim"},
 	}
 	for state, fault := range faults {

@@ -56,7 +56,7 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 // it may not. Not parallel, like all tests that stop daemons.
 func TestManagerWithoutSubvolumeMetadata(t *testing.T) {
 	ceph := suite.ceph[1]
-	s := newScene(t)
+	s := throughTheManager(t, ceph)
 	withManager := func(modules string) {
 		ceph.runAtEnd(t, "ceph", "config", "set", "mgr", "mgr_module_path", modules)
 		if err := suite.cluster.Restart(context.Background(), ceph.Name+"/mgr"); err != nil {
@@ -66,7 +66,7 @@ func TestManagerWithoutSubvolumeMetadata(t *testing.T) {
 	withManager(olderModules(t))
 	t.Cleanup(func() { withManager(modulesOfMgr) })
 
-	refused := s.claim(s.cephfsClass(ceph), "1Gi")
+	refused := s.claim(s.cephfsClass(ceph, s.asAdmin()...), "1Gi")
 	s.event(refused, "ProvisioningFailed", "knows no `fs subvolume metadata set`", "mds 'allow rwp path=/volumes/kubernetes'", "16.2.8")
 	s.deleteClaim(refused)
 	claim, pv := s.made(s.tenantClass(ceph), "1Gi")
