@@ -39,7 +39,7 @@ func afterWrite(t *testing.T) killer {
 // Writes that the lives of volumes consist of: none may be missed.
 const (
 	written   = "POST persistentvolumes"
-	everyLife = "PATCH configmaps, create, mark, " + written + ", PATCH persistentvolumeclaims/status, PATCH persistentvolumes, delete, DELETE persistentvolumes"
+	everyLife = "PATCH configmaps, create, " + written + ", PATCH persistentvolumeclaims/status, PATCH persistentvolumes, delete, DELETE persistentvolumes"
 	userLife  = everyLife + ", make, POST secrets, set the quota of, remove, DELETE secrets"
 )
 
@@ -57,9 +57,9 @@ func TestKilledAtEachWrite(t *testing.T) {
 		class func(s *scene, root string) string
 		life  string
 	}{
-		"RBD":           {func(s *scene, _ string) string { return s.rbdClass(ceph) }, everyLife + ", grow, remove from the trash"},
-		"CephFS":        {func(s *scene, _ string) string { return s.cephfsClass(ceph) }, everyLife + ", set the quota of"},
-		"CephFS, users": {func(s *scene, _ string) string { return s.tenantClass(ceph) }, userLife},
+		"RBD":           {func(s *scene, _ string) string { return s.rbdClass(ceph) }, everyLife + ", mark, grow, remove from the trash"},
+		"CephFS":        {func(s *scene, _ string) string { return s.cephfsClass(ceph) }, everyLife + ", mark, set the quota of"},
+		"CephFS, users": {func(s *scene, _ string) string { return s.tenantClass(ceph) }, userLife + ", mark"},
 		"CephFS, directories": {func(s *scene, root string) string {
 			return s.directoryClass(ceph, with("claimRoot", root))
 		}, userLife},
