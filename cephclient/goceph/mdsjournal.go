@@ -48,11 +48,11 @@ func (s *session) writeJournal(volume cephclient.Volume) (stop func()) {
 func (s *session) writeJournalOnce(group place) error {
 	op := operation{name: "have the journal written of " + group.root, asks: metadataOf(group)}
 	_, err := callOn(context.Background(), s, op, s.mountOf(group), func(mount *cephfs.MountInfo) (none, error) {
-		return none{}, errors.Join(
-			mount.LsetXattr("/", journalAttribute, []byte("1"), cephfs.XattrDefault),
-			mount.LremoveXattr("/", journalAttribute),
-			mount.SyncFs(),
-		)
+		if err := mount.LsetXattr(top, journalAttribute, []byte("1"), cephfs.XattrDefault); err != nil {
+			return none{}, err
+		}
+		_ = mount.LremoveXattr(top, journalAttribute) // unless another call has
+		return none{}, mount.SyncFs()
 	})
 	if errors.Is(err, cephclient.ErrDenied) {
 		s.noteDenied(s.mountKey(group))

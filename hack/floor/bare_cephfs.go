@@ -22,7 +22,7 @@ const (
 type fileSystemVolumes struct {
 	options options
 	conn    *rados.Conn
-	mount   *cephfs.MountInfo // of the kind's root; nil if the identity may not mount it
+	mount   *cephfs.MountInfo // of the kind's root
 }
 
 func (f fileSystemVolumes) makeUser(name, path string) error {
@@ -82,16 +82,10 @@ func (s subvolumes) create(_ context.Context, name string, sizeBytes int64) erro
 }
 
 func (s subvolumes) grow(_ context.Context, name string, sizeBytes int64) error {
-	if s.mount != nil {
-		s.mu.Lock()
-		path := s.paths[name]
-		s.mu.Unlock()
-		return s.setQuota(strings.TrimPrefix(path, groupRoot), sizeBytes)
-	}
-	return s.ask(func(fs *admin.FSAdmin) error {
-		_, err := fs.ResizeSubVolume(s.options.fileSystem, group, name, admin.ByteCount(sizeBytes), true)
-		return err
-	})
+	s.mu.Lock()
+	path := s.paths[name]
+	s.mu.Unlock()
+	return s.setQuota(strings.TrimPrefix(path, groupRoot), sizeBytes)
 }
 
 func (s subvolumes) remove(_ context.Context, name string) error {

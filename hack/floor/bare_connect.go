@@ -58,9 +58,6 @@ func connectBare(o options) (calls bareCalls, end func(), err error) {
 		return &images{ioctx: ioctx}, conn.Shutdown, err
 	}
 	volumes := fileSystemVolumes{options: o, conn: conn}
-	if o.kind == subvolume { // its identity may not mount
-		return newSubvolumes(volumes), conn.Shutdown, nil
-	}
 	if volumes.mount, err = mount(o, configuration); err != nil {
 		return nil, nil, err
 	}
@@ -68,10 +65,10 @@ func connectBare(o options) (calls bareCalls, end func(), err error) {
 		_ = volumes.mount.Unmount() // nothing is written that could be lost
 		conn.Shutdown()
 	}
-	if o.kind == subvolumeUsers {
-		return newSubvolumes(volumes), end, nil
+	if o.kind.isDirectory() {
+		return directories{volumes}, end, nil
 	}
-	return directories{volumes}, end, nil
+	return newSubvolumes(volumes), end, nil
 }
 
 func mount(o options, configuration configuration) (*cephfs.MountInfo, error) {
