@@ -72,7 +72,7 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 	if err := checkSize(volume, sizeBytes); err != nil {
 		return Info{}, err
 	}
-	home, err := b.recentFileSystemOf(ctx, "create", volume)
+	home, err := fileSystemOf(ctx, b.fileSystems.RecentFileSystems, "create", volume)
 	if err != nil {
 		return Info{}, err
 	}
@@ -164,7 +164,7 @@ func (b cephfsBackend) Delete(ctx context.Context, volume Volume) error {
 // its volumes must not count as deleted.
 func (b cephfsBackend) absent(ctx context.Context, verb string, volume Volume, err error) error {
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNoSuchPlace) {
-		if _, gone := b.fileSystemOf(ctx, verb, volume); gone != nil {
+		if _, gone := fileSystemOf(ctx, b.fileSystems.FileSystems, verb, volume); gone != nil {
 			return gone
 		}
 	}
@@ -176,7 +176,7 @@ func (b cephfsBackend) Stat(ctx context.Context, volume Volume) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	home, err := b.recentFileSystemOf(ctx, "read", volume)
+	home, err := fileSystemOf(ctx, b.fileSystems.RecentFileSystems, "read", volume)
 	return home.addTo(describe(volume, found)), err
 }
 

@@ -32,25 +32,12 @@ func (f fileSystem) place(volume Volume, options CreateOptions) (Volume, CreateO
 	return volume, options, nil
 }
 
-func (b cephfsBackend) fileSystemOf(ctx context.Context, verb string, volume Volume) (fileSystem, error) {
-	all, err := b.fileSystems.FileSystems(ctx)
+// fileSystemOf finds a volume's among those that are listed.
+func fileSystemOf(ctx context.Context, list func(context.Context) ([]FileSystem, error), verb string, volume Volume) (fileSystem, error) {
+	all, err := list(ctx)
 	if err != nil {
 		return fileSystem{}, err
 	}
-	return among(all, verb, volume)
-}
-
-// recentFileSystemOf is for what does not conclude from an absent file system that its
-// volumes are gone.
-func (b cephfsBackend) recentFileSystemOf(ctx context.Context, verb string, volume Volume) (fileSystem, error) {
-	all, err := b.fileSystems.RecentFileSystems(ctx)
-	if err != nil {
-		return fileSystem{}, err
-	}
-	return among(all, verb, volume)
-}
-
-func among(all []FileSystem, verb string, volume Volume) (fileSystem, error) {
 	chosen, err := choose(verb, all, volume)
 	seesDefault := slices.ContainsFunc(all, func(each FileSystem) bool { return each.Default })
 	return fileSystem{chosen, len(all) > 1 || !seesDefault}, err

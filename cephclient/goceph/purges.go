@@ -149,16 +149,13 @@ func (s *session) startPurge(at place) {
 	})
 }
 
-// purge has a mount that no other call uses: it changes the working directory. Where one
-// directory after the other is removed, the next purge finds it still open.
 func (s *session) purge(aside place) error {
-	held, err := s.mountOf(aside).acquire(context.Background())
+	mount, err := s.mount(aside)
 	if err != nil {
 		return err
 	}
-	err = purger{held.conn, &s.pool.purges.stopping}.purge()
-	s.pool.mounts.release(held, err != nil)
-	return err
+	defer unmount(mount)
+	return purger{mount, &s.pool.purges.stopping}.purge()
 }
 
 // resumePurge starts a purge where an earlier process has left something.
