@@ -5,12 +5,17 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/verify.XXXXXX")
-trap 'bin/localcluster down --dir "$dir/cluster" >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT
-if ! exports=$(bin/localcluster up --dir "$dir/cluster" --ceph-clusters 0 2>"$dir/log"); then
+# Its standard input closes when this script ends, however that is.
+coproc CLUSTER { exec bin/localcluster run --until-stdin-closes --dir="$dir/cluster" --ceph-clusters=0 2>"$dir/log"; }
+cluster=$CLUSTER_PID stdin=${CLUSTER[1]}
+trap 'exec {stdin}>&- && wait "$cluster" || true; rm -rf "$dir"' EXIT
+read -r -u "${CLUSTER[0]}" ready || true
+if [[ ${ready:-} != ready ]]; then
 	cat "$dir/log" >&2
 	exit 1
 fi
-eval "$exports"
+# shellcheck disable=SC1091
+source "$dir/cluster/env.sh"
 
 for each in manifests manifests/overlays/*/ manifests/examples/*/; do
 	kubectl apply -k "${each%/}" >/dev/null
