@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 )
 
 // grant is one part of an identity's caps, and what it is needed for.
@@ -38,15 +39,19 @@ func TestEachCapIsNeeded(t *testing.T) {
 		{daemon: "mgr", part: `command "fs subvolume metadata set"`, step: "provision"},
 		{daemon: "mgr", part: `command "fs subvolume rm"`, step: "delete"},
 	}
-	pastTheManager := grant{daemon: "mds", part: "rwp", step: "grow", says: "mds 'allow rwp", instead: "rw"}
 	for _, identity := range []struct {
 		id     string
 		class  func(*scene, *cephCluster, ...classChange) string
 		change classChange
 		grants []grant
 	}{
-		{tenantAdminID, (*scene).tenantClass, nil, append(append(user("client.kubernetes-dynamic-user-"), subvolume...), pastTheManager)},
-		{cephfsAdminID, (*scene).cephfsClass, nil, append(subvolume, pastTheManager)},
+		{tenantAdminID, (*scene).tenantClass, nil, append(append(user("client.kubernetes-dynamic-user-"), subvolume...),
+			grant{daemon: "mds", part: "rwp", step: "grow", says: "mds 'allow rwp", instead: "rw"})},
+		{cephfsAdminID, (*scene).cephfsClass, nil, subvolume},
+		{cephfsAdminID, (*scene).cephfsClass, func(class *storagev1.StorageClass) { class.Parameters["subvolumeGroup"] = "of-" + class.Name }, []grant{
+			{daemon: "mgr", part: `command "fs subvolumegroup create"`, step: "provision"},
+			{daemon: "mgr", part: `command "fs subvolume resize"`, step: "grow"},
+		}},
 		{dirAdminID, (*scene).directoryClass, nil, append(user("client.kubernetes-dynamic-user-"),
 			grant{daemon: "mds", part: "rwp", step: "provision", says: "mds 'allow rwp", instead: "rw"})},
 		{dirAdminID, (*scene).directoryClass, with("deterministicNames", "true"), user("client.k8s.")},
@@ -67,18 +72,6 @@ func TestEachCapIsNeeded(t *testing.T) {
 			})
 		}
 	}
-}
-
-// The same for the cap that only the first volume of a group needs.
-func TestCapForGroupsIsNeeded(t *testing.T) {
-	t.Parallel()
-	ceph := suite.ceph[0]
-	const command = `command "fs subvolumegroup create"`
-	s, give := sceneWithout(t, ceph, cephfsAdminID, grant{daemon: "mgr", part: command})
-	claim := s.claim(s.cephfsClass(ceph, append(s.asAdmin(), with("subvolumeGroup", s.namespace))...), "1Gi")
-	s.event(claim, "ProvisioningFailed", "permission denied", command)
-	give()
-	s.bound(claim)
 }
 
 // sceneWithout has an identity, its secret, and the caps of another but for one, which give
@@ -112,7 +105,6 @@ func throughTheManager(t *testing.T, ceph *cephCluster) *scene {
 		t.Fatal(err)
 	}
 	delete(caps, "mds")
-	caps["mgr"] += `, allow command "fs subvolume resize" with vol_name=` + ceph.FileSystem
 	return sceneWithCaps(t, ceph, caps)
 }
 
