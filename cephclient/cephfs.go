@@ -101,9 +101,10 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 			return Info{}, err
 		}
 	}
-	if info.Owner != options.Owner.String() {
-		err = afterWrite(b.store(volume).Mark(ctx, info.Volume, options.Owner))
+	if info.Owner == options.Owner.String() { // a directory has been marked when it was made
+		return home.addTo(info), nil
 	}
+	err = afterWrite(b.store(volume).Mark(ctx, info.Volume, options.Owner))
 	if err != nil && absent {
 		err = b.takeBack(ctx, volume, err)
 	}

@@ -97,8 +97,8 @@ func sceneWithCaps(t *testing.T, ceph *cephCluster, caps map[string]string) (s *
 	return s
 }
 
-// throughTheManager has an identity for subvolumes that may not mount them.
-func throughTheManager(t *testing.T, ceph *cephCluster) *scene {
+// sceneThroughTheManager has an identity for subvolumes that may not mount them.
+func sceneThroughTheManager(t *testing.T, ceph *cephCluster) *scene {
 	t.Helper()
 	caps, err := ceph.caps(t.Context(), cephfsAdminID)
 	if err != nil {
@@ -112,7 +112,7 @@ func throughTheManager(t *testing.T, ceph *cephCluster) *scene {
 func TestSubvolumeThroughTheManager(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
-	s := throughTheManager(t, ceph)
+	s := sceneThroughTheManager(t, ceph)
 	claim, pv := s.made(s.cephfsClass(ceph, s.asAdmin()...), "1Gi")
 	s.request(claim, "2Gi")
 	s.grown(claim, pv.Name, 2<<30)
@@ -258,4 +258,29 @@ func takesOver(s *scene, pv *corev1.PersistentVolume) error {
 	crash()
 	_, err := s.onImage(pv, "write", "0", "text")
 	return err
+}
+
+// identity makes an identity with these caps, unless it is there, and puts its key into a
+// secret of the test's.
+func (s *scene) identity(ceph *cephCluster, id, secret string, caps map[string]string) {
+	s.t.Helper()
+	ceph.run(s.t, "ceph", append([]string{"auth", "get-or-create", "client." + id}, capArguments(caps)...)...)
+	s.publishKey(ceph, id, secret)
+}
+
+// publishKey puts the identity's present key into a secret of the test's.
+func (s *scene) publishKey(ceph *cephCluster, id, secret string) {
+	s.t.Helper()
+	key, err := ceph.key(s.t.Context(), id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.secret(secret, map[string]string{"key": key})
+}
+
+func capArguments(caps map[string]string) (args []string) {
+	for _, daemon := range slices.Sorted(maps.Keys(caps)) {
+		args = append(args, daemon, caps[daemon])
+	}
+	return args
 }

@@ -16,6 +16,8 @@ type fault struct {
 	happen func(*failing)
 	mend   func(*failing)
 	want   []string
+
+	indirect bool // it is one for subvolumes that are reached through the mgr alone
 }
 
 // failing is a volume of a test's own, with an admin identity of its own.
@@ -25,6 +27,8 @@ type failing struct {
 	claim *corev1.PersistentVolumeClaim
 	id    string // also the secret's name
 	pool  string // empty for CephFS
+
+	indirect bool // it reaches subvolumes through the mgr alone
 }
 
 func (f *failing) image() string { return f.pool + "/" + volumeName(f.claim) }
@@ -41,27 +45,23 @@ func (f *failing) rekey(caps ...string) {
 // publish puts the identity's present key into its secret.
 func (f *failing) publish() {
 	f.t.Helper()
-	key, err := f.ceph.key(f.t.Context(), f.id)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.secret(f.id, map[string]string{"key": key})
+	f.publishKey(f.ceph, f.id, f.id)
 }
 
 // caps are those that the documentation lists for the identity's work.
-func (f *failing) caps() (args []string) {
+func (f *failing) caps() []string {
 	f.t.Helper()
 	if f.pool != "" {
 		return rbdAdminCaps(f.pool)
 	}
-	var identities []struct{ Caps map[string]string }
-	if err := f.ceph.read(f.t.Context(), &identities, "ceph", "auth", "get", "client."+cephfsAdminID); err != nil {
+	caps, err := f.ceph.caps(f.t.Context(), cephfsAdminID)
+	if err != nil {
 		f.t.Fatal(err)
 	}
-	for daemon, caps := range identities[0].Caps {
-		args = append(args, daemon, caps)
+	if f.indirect {
+		delete(caps, "mds")
 	}
-	return args
+	return capArguments(caps)
 }
 
 // faultsOfBoth happen to images and subvolumes alike.
@@ -119,6 +119,15 @@ func TestExpandRBDFails(t *testing.T) {
 func TestExpandCephFSFails(t *testing.T) {
 	t.Parallel()
 	faults := faultsOfBoth()
+	subvolume := func(f *failing, verb string, size ...string) {
+		f.ceph.run(f.t, "ceph", append(append([]string{"fs", "subvolume", verb, f.ceph.FileSystem, volumeName(f.claim)}, size...), "--group_name="+defaultGroup)...)
+	}
+	faults["subvolume missing, and made anew"] = fault{
+		happen:   func(f *failing) { subvolume(f, "rm") },
+		mend:     func(f *failing) { subvolume(f, "create", strconv.Itoa(1<<30)) },
+		want:     []string{"not found", "restore it, or delete the claim"},
+		indirect: true,
+	}
 	move := func(f *failing, from, to string) {
 		if err := os.Rename(f.ceph.path("volumes", defaultGroup, from), f.ceph.path("volumes", defaultGroup, to)); err != nil {
 			f.t.Fatal(err)
@@ -133,7 +142,7 @@ func TestExpandCephFSFails(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			t.Parallel()
 			s, ceph := newScene(t), suite.ceph[0]
-			f := &failing{scene: s, ceph: ceph, id: "admin-of-" + s.namespace}
+			f := &failing{scene: s, ceph: ceph, id: "admin-of-" + s.namespace, indirect: fault.indirect}
 			ceph.run(t, "ceph", append([]string{"auth", "get-or-create", "client." + f.id}, f.caps()...)...)
 			f.publish()
 			var pv *corev1.PersistentVolume

@@ -18,8 +18,8 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 	ceph := suite.ceph[1]
 	s := newScene(t)
 	rbd, cephfs := s.rbdClass(ceph), s.cephfsClass(ceph)
-	s.made(cephfs, "1Gi") // connected when it stops answering
-	grows, _ := s.made(s.tenantClass(ceph), "1Gi")
+	grows, _ := s.made(cephfs, "1Gi") // connected when it stops answering
+	growsToo, _ := s.made(s.tenantClass(ceph), "1Gi")
 	goes, going := s.made(rbd, "1Gi")
 	withData, goingToo := s.made(s.rbdClass(ceph, with("dataPool", ceph.RBDDataPool)), "1Gi")
 	resume := ceph.hang(t, "mgr")
@@ -41,11 +41,14 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 	s.traceless(ceph, goes)
 	s.traceless(ceph, withData)
 	s.made(s.directoryClass(ceph), "1Gi") // and its user
-	s.request(grows, "2Gi")
-	s.finished(grows, 2<<30)
+	for _, claim := range []*corev1.PersistentVolumeClaim{grows, growsToo} {
+		s.request(claim, "2Gi")
+		s.finished(claim, 2<<30)
+	}
 	s.wantPending(waiting[0])
 	resume()
 	ceph.wantQuota(t, grows, 2<<30)
+	ceph.wantQuota(t, growsToo, 2<<30)
 	for _, claim := range waiting {
 		s.bound(claim)
 	}
@@ -56,7 +59,7 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 // it may not. Not parallel, like all tests that stop daemons.
 func TestManagerWithoutSubvolumeMetadata(t *testing.T) {
 	ceph := suite.ceph[1]
-	s := throughTheManager(t, ceph)
+	s := sceneThroughTheManager(t, ceph)
 	withManager := func(modules string) {
 		ceph.runAtEnd(t, "ceph", "config", "set", "mgr", "mgr_module_path", modules)
 		if err := suite.cluster.Restart(context.Background(), ceph.Name+"/mgr"); err != nil {

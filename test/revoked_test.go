@@ -1,10 +1,6 @@
 package e2e
 
-import (
-	"maps"
-	"slices"
-	"testing"
-)
+import "testing"
 
 // Keys that are revoked while volumes are made, grown and deleted: who needs them is
 // told, and all goes on by itself when new ones are in the secrets: what is under way with
@@ -55,23 +51,4 @@ func (s *scene) ownIdentity(ceph *cephCluster, like string) {
 		s.t.Fatal(err)
 	}
 	s.identity(ceph, like+"-"+s.namespace, like, caps)
-}
-
-// identity makes an identity with these caps, unless it is there, and puts its key into a
-// secret of the test's.
-func (s *scene) identity(ceph *cephCluster, id, secret string, caps map[string]string) {
-	s.t.Helper()
-	ceph.run(s.t, "ceph", append([]string{"auth", "get-or-create", "client." + id}, capArguments(caps)...)...)
-	key, err := ceph.key(s.t.Context(), id)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.secret(secret, map[string]string{"key": key})
-}
-
-func capArguments(caps map[string]string) (args []string) {
-	for _, daemon := range slices.Sorted(maps.Keys(caps)) {
-		args = append(args, daemon, caps[daemon])
-	}
-	return args
 }

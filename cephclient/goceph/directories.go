@@ -76,20 +76,18 @@ func makeDirectory(mount *cephfs.MountInfo, at place) (isNew bool, err error) {
 
 // makeAll needs no chmod: libcephfs heeds no umask.
 func makeAll(mount *cephfs.MountInfo, at place) (isNew bool, err error) {
-	err = mount.MakeDir(at.directory, mode)
-	if causeOf(err) == cephclient.ErrNotFound {
-		for _, parent := range at.parents() {
-			if err := unlessPresent(mount.MakeDir(parent, parentMode)); err != nil {
-				return false, err
-			}
+	for _, parent := range at.parents() {
+		if err := unlessPresent(mount.MakeDir(parent, parentMode)); err != nil {
+			return false, err
 		}
-		err = mount.MakeDir(at.directory, mode)
 	}
+	err = mount.MakeDir(at.directory, mode)
 	if err := unlessPresent(err); err != nil {
 		return false, err
 	}
-	_, lookErr := lookUp(mount, at)
-	return err == nil, lookErr
+	isNew = err == nil
+	_, err = lookUp(mount, at)
+	return isNew, err
 }
 
 func unlessPresent(err error) error {

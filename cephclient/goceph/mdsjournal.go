@@ -1,10 +1,7 @@
 package goceph
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"path"
 	"time"
 
 	"github.com/ceph/go-ceph/cephfs"
@@ -21,13 +18,12 @@ const (
 )
 
 // writeJournal has the MDS write its journal for as long as a call of the mgr goes on, if
-// the identity may mount the volume's group. An MDS answers most changes before it writes
+// the volume can be reached past the mgr. An MDS answers most changes before it writes
 // them, keeps others from what they have changed until then, and writes when it is asked to,
 // or after 5 s (mds_tick_interval): seen, 16.2, in removals that took 5, 10, and 15 s while
 // the mgr purged what had been removed before. A client that waits for a change of its own
 // asks for it.
 func (s *session) writeJournal(volume cephclient.Volume) (stop func()) {
-	group := place{fileSystem: volume.Container, root: path.Join(subvolumeRoot, cmp.Or(volume.Group, noGroup))}
 	stopped := make(chan struct{})
 	go func() {
 		for pause := journalAfter; ; pause *= 2 {
@@ -36,7 +32,8 @@ func (s *session) writeJournal(volume cephclient.Volume) (stop func()) {
 				return
 			case <-time.After(pause):
 			}
-			if s.isDenied(s.mountKey(group)) || s.writeJournalOnce(group) != nil {
+			_, err := direct(s, volume, func(d directories) (none, error) { return none{}, d.writeJournal(volume) })
+			if err != nil {
 				return
 			}
 		}
@@ -44,18 +41,15 @@ func (s *session) writeJournal(volume cephclient.Volume) (stop func()) {
 	return func() { close(stopped) }
 }
 
-// writeJournalOnce needs a change that the MDS answers early. It leaves nothing.
-func (s *session) writeJournalOnce(group place) error {
-	op := operation{name: "have the journal written of " + group.root, asks: metadataOf(group)}
-	_, err := callOn(context.Background(), s, op, s.mountOf(group), func(mount *cephfs.MountInfo) (none, error) {
+// writeJournal needs a change that the MDS answers early. It leaves nothing.
+func (d directories) writeJournal(volume cephclient.Volume) error {
+	op := operation{name: "have the journal written for " + volume.String(), asks: metadata}
+	_, err := callMount(context.Background(), d.session, op, volume, func(mount *cephfs.MountInfo, _ place) (none, error) {
 		if err := mount.LsetXattr(top, journalAttribute, []byte("1"), cephfs.XattrDefault); err != nil {
 			return none{}, err
 		}
 		_ = mount.LremoveXattr(top, journalAttribute) // unless another call has
 		return none{}, mount.SyncFs()
 	})
-	if errors.Is(err, cephclient.ErrDenied) {
-		s.noteDenied(s.mountKey(group))
-	}
 	return err
 }

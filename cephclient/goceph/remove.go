@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"strings"
-	"syscall"
 
 	"github.com/ceph/go-ceph/cephfs"
 
@@ -23,16 +22,15 @@ const (
 	longestName = 230
 )
 
-// Remove is similar to: rmdir DIRECTORY; where there is something in it, mv DIRECTORY
-// ROOT/.deleting/, and an rm -r of that in the background. A directory with snapshots can't
-// be removed: it is refused.
+// Remove is similar to: mv DIRECTORY ROOT/.deleting/, and an rm -r of that in the
+// background. A directory with snapshots can't be removed: it is refused.
 func (d directories) Remove(ctx context.Context, volume cephclient.Volume) error {
 	op := change("delete", volume, metadata)
 	mounted := false
 	_, err := callMount(ctx, d.session, op, volume, func(mount *cephfs.MountInfo, at place) (none, error) {
 		mounted = true
-		wasEmpty, err := remove(mount, op, at)
-		if err == nil && !wasEmpty {
+		err := remove(mount, op, at)
+		if err == nil {
 			d.session.startPurge(at) // here, because the caller may have given up by now
 		}
 		if err == nil || causeOf(err) == cephclient.ErrNotFound {
@@ -55,18 +53,15 @@ func absentRoot(op operation, volume cephclient.Volume) error {
 	return e
 }
 
-func remove(mount *cephfs.MountInfo, op operation, at place) (wasEmpty bool, err error) {
+func remove(mount *cephfs.MountInfo, op operation, at place) error {
 	found, err := lookUp(mount, at)
 	if err != nil {
-		return false, err
-	}
-	if err := mount.RemoveDir(at.directory); errnoOf(err) != syscall.ENOTEMPTY {
-		return true, err
+		return err
 	}
 	if err := wantNoSnapshots(mount, op, at); err != nil {
-		return false, err
+		return err
 	}
-	return false, moveAside(mount, at, found.Inode)
+	return moveAside(mount, at, found.Inode)
 }
 
 // removeLegacyMeta removes a file that ceph.com/cephfs, by way of Ceph's
@@ -104,15 +99,11 @@ func wantNoSnapshots(mount *cephfs.MountInfo, op operation, at place) error {
 
 // moveAside gives the directory a name that no other has: that of its inode.
 func moveAside(mount *cephfs.MountInfo, at place, inode cephfs.Inode) error {
-	aside := place{root: at.root, directory: deleting}
-	_, err := lookUp(mount, aside)
-	if causeOf(err) == cephclient.ErrNotFound {
-		if err := unlessPresent(mount.MakeDir(deleting, deletingMode)); err != nil {
-			return err
-		}
-		_, err = lookUp(mount, aside)
+	if err := unlessPresent(mount.MakeDir(deleting, deletingMode)); err != nil {
+		return err
 	}
-	if err != nil {
+	aside := place{root: at.root, directory: deleting}
+	if _, err := lookUp(mount, aside); err != nil {
 		return err
 	}
 	name := path.Base(at.directory)
