@@ -150,19 +150,29 @@ func TestDeleteDirectory(t *testing.T) {
 func TestDirectoryIsTaken(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
-	s := newScene(t)
-	class := s.directoryClass(ceph, with("deterministicNames", "true"))
-	taken := ceph.path(claimRoot, s.namespace, "data")
-	if err := errors.Join(os.MkdirAll(taken, 0o755), os.WriteFile(filepath.Join(taken, "theirs"), []byte("x"), 0o600)); err != nil {
-		t.Fatal(err)
+	for state, mark := range map[string]string{"and says nothing": "", "and says what nobody can read": "bob"} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			class := s.directoryClass(ceph, with("deterministicNames", "true"))
+			taken := ceph.path(claimRoot, s.namespace, "data")
+			if err := errors.Join(os.MkdirAll(taken, 0o755), os.WriteFile(filepath.Join(taken, "theirs"), []byte("x"), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			if mark != "" {
+				if err := syscall.Setxattr(taken, "user."+ownerKey, []byte(mark), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			claim := s.claim(class, "64Mi", named("data"))
+			s.event(claim, "ProvisioningFailed", "already exists", "setfattr")
+			s.wantPending(claim)
+			if err := os.Remove(filepath.Join(taken, "theirs")); err != nil {
+				t.Fatal(err)
+			}
+			s.bound(claim) // what is empty is nobody's
+		})
 	}
-	claim := s.claim(class, "64Mi", named("data"))
-	s.event(claim, "ProvisioningFailed", "already exists", "setfattr")
-	s.wantPending(claim)
-	if err := os.Remove(filepath.Join(taken, "theirs")); err != nil {
-		t.Fatal(err)
-	}
-	s.bound(claim) // what is empty is nobody's
 }
 
 // directories lists what is below claimRoot, and what has yet to be purged.

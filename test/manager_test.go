@@ -30,8 +30,10 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 			waiting = append(waiting, s.claim(cephfs, "1Gi"))
 		}
 	}
-	claims(6)
-	s.event(waiting[0], "ProvisioningFailed", "no answer from the mgr", "ceph mgr fail")
+	claims(6) // three times what the mgr is asked at once
+	for _, claim := range waiting {
+		s.event(claim, "ProvisioningFailed", "answer", "mgr", "`ceph mgr fail` has a standby take over")
+	}
 	claims(6) // while the calls of the first are still under way
 	s.made(rbd, "1Gi")
 	s.deleteClaim(goes)

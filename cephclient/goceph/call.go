@@ -114,16 +114,19 @@ func run[C any](ctx context.Context, s *session, op operation, on line[C], f fun
 	if err != nil {
 		return outcome{err: err}
 	}
-	slots := s.limits(op.asks).slots
+	limits := s.limits(op.asks)
 	select {
-	case slots <- struct{}{}:
+	case limits.slots <- struct{}{}:
 	case <-ctx.Done():
 		unlock()
+		if s.pool.running.unanswered(limits) {
+			return outcome{err: unanswered(op), silent: !op.isMetadata()}
+		}
 		return outcome{err: busy(op, "every call that may run at once on this cluster is taken")}
 	}
 	held, err := on.acquire(ctx)
 	if err != nil {
-		<-slots
+		<-limits.slots
 		unlock()
 		if errors.Is(err, errUnanswered) {
 			err = unanswered(op)
@@ -131,7 +134,7 @@ func run[C any](ctx context.Context, s *session, op operation, on line[C], f fun
 		return outcome{err: err, silent: silent(err)}
 	}
 	finished := make(chan outcome, 1)
-	taken := s.pool.running.begin(s, func() { <-slots; unlock() })
+	taken := s.pool.running.begin(s, op, func() { <-limits.slots; unlock() })
 	go func() {
 		var result any
 		err := s.mayChange(op)

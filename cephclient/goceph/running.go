@@ -3,6 +3,7 @@ package goceph
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"ceph.example/ceph-provisioner/cephclient"
 )
@@ -17,16 +18,21 @@ type running struct {
 // heldCall is a call under a session's key, and what frees the volume and the slot it holds.
 type heldCall struct {
 	session *session
+	asks    *limits
+	due     time.Time // when the service should have answered; zero if taking long says nothing
 	free    func()
 }
 
-func (r *running) begin(s *session, free func()) *heldCall {
+func (r *running) begin(s *session, op operation, free func()) *heldCall {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.calls == nil {
 		r.calls = map[*heldCall]bool{}
 	}
-	call := &heldCall{s, free}
+	call := &heldCall{session: s, asks: s.limits(op.asks), free: free}
+	if !op.slow {
+		call.due = time.Now().Add(s.pool.options.Timeout)
+	}
 	r.calls[call] = false
 	return call
 }
@@ -37,6 +43,20 @@ func (r *running) leave(call *heldCall) {
 	if _, runs := r.calls[call]; runs {
 		r.calls[call] = true
 	}
+}
+
+// unanswered reports whether every slot of a service is held by a call that it should have
+// answered.
+func (r *running) unanswered(asks *limits) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	overdue := 0
+	for call := range r.calls {
+		if call.asks == asks && !call.due.IsZero() && time.Now().After(call.due) {
+			overdue++
+		}
+	}
+	return overdue == cap(asks.slots)
 }
 
 // end frees what the call holds, unless that was done before.

@@ -75,3 +75,39 @@ func TestNothingIsChangedAfterTheTenure(t *testing.T) {
 		}
 	}
 }
+
+// Who finds every slot taken by calls that a service has not answered is told of the
+// service, not of the calls: they may never end.
+func TestSlotsOfCallsThatAreNotAnswered(t *testing.T) {
+	cluster := cephclient.Cluster{Monitors: []string{"10.0.0.1:6789"}}
+	for name, c := range map[string]struct {
+		timeout time.Duration // after which a service counts as hung
+		slow    bool
+		want    error
+	}{
+		"overdue":              {time.Millisecond, false, cephclient.ErrTimeout},
+		"not overdue yet":      {time.Minute, false, cephclient.ErrBusy},
+		"known to take longer": {time.Millisecond, true, cephclient.ErrBusy},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := NewPool(Options{Timeout: c.timeout, CallsPerService: 1}).session(cluster, cephclient.Credentials{ID: "a"})
+			never := make(chan struct{})
+			t.Cleanup(func() { close(never) })
+			on := line[int]{among: newShared(time.Minute, func(int) {}), open: func() (int, error) { return 0, nil }}
+			do := func(volume string) error {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+				defer cancel()
+				op := change("delete", cephclient.Volume{Name: volume}, manager)
+				op.slow = c.slow
+				_, err := callOn(ctx, s, op, on, func(int) (none, error) { <-never; return none{}, nil })
+				return err
+			}
+			if err := do("held"); !errors.Is(err, cephclient.ErrTimeout) {
+				t.Fatal(err)
+			}
+			if err := do("waiting"); !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+}
