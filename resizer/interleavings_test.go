@@ -90,7 +90,7 @@ func newModel(t *testing.T, seed uint64) *model {
 			client:  client,
 			access:  m,
 			told:    &told{recorder: &record.FakeRecorder{}},
-			pods:    &pods{client: client},
+			pods:    newPods(client),
 			stalled: stalled.New().Queue(nil),
 		}
 	}

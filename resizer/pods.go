@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,7 +14,7 @@ import (
 	"ceph.example/ceph-provisioner/pvspec"
 )
 
-// now allows no answer that was there before the question. It is for what is
+// now allows no answer that was looked up before the question. It is for what is
 // then written: a pod that starts later mounts with the claim's new size, and
 // does not matter.
 const now = time.Duration(0)
@@ -27,10 +26,13 @@ const listingLifetime = 10 * time.Minute
 // is asked: watching all pods of a cluster would cost far more than these rare
 // questions, and need more rights.
 type pods struct {
-	client kubernetes.Interface
-
-	mu       sync.Mutex
+	client   kubernetes.Interface
+	asking   chan struct{}      // taken by who uses the listings
 	listings map[string]listing // by namespace
+}
+
+func newPods(client kubernetes.Interface) *pods {
+	return &pods{client: client, asking: make(chan struct{}, 1), listings: map[string]listing{}}
 }
 
 // listing is when the first of the pods has started that use a claim.
@@ -60,12 +62,18 @@ func (p *pods) use(ctx context.Context, claim *corev1.PersistentVolumeClaim, pv 
 }
 
 // inUse lists the claims that pods of a namespace use. Only one such question is
-// answered at a time, so that many claims of one namespace cost one list.
+// answered at a time, and with it those that had been asked before it was looked up: many
+// claims of one namespace that grow at once cost few lists.
 func (p *pods) inUse(ctx context.Context, namespace string, maxAge time.Duration) (map[string]time.Time, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	asked := time.Now()
+	select {
+	case p.asking <- struct{}{}:
+		defer func() { <-p.asking }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	maps.DeleteFunc(p.listings, func(_ string, l listing) bool { return time.Since(l.at) > listingLifetime })
-	if listed, ok := p.listings[namespace]; ok && time.Since(listed.at) < maxAge {
+	if listed, ok := p.listings[namespace]; ok && (listed.at.After(asked) || time.Since(listed.at) < maxAge) {
 		return listed.claims, nil
 	}
 	at := time.Now()
@@ -88,9 +96,6 @@ func (p *pods) inUse(ctx context.Context, namespace string, maxAge time.Duration
 				claims[name] = start(pod)
 			}
 		}
-	}
-	if p.listings == nil {
-		p.listings = map[string]listing{}
 	}
 	p.listings[namespace] = listing{at, claims}
 	return claims, nil

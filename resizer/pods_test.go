@@ -1,6 +1,9 @@
 package resizer
 
 import (
+	"context"
+	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,7 +48,7 @@ func TestUse(t *testing.T) {
 			if c.change != nil {
 				c.change(&pod)
 			}
-			asked := &pods{client: fake.NewSimpleClientset(&pod)}
+			asked := newPods(fake.NewSimpleClientset(&pod))
 			got, err := asked.use(t.Context(), claim, pv, resource.MustParse("2Gi"), now)
 			if err != nil || got != c.want {
 				t.Errorf("got %v, %v; want %v", got, err, c.want)
@@ -69,7 +72,7 @@ func TestUseOfEphemeralVolumes(t *testing.T) {
 func TestUseAsksOnceForManyClaims(t *testing.T) {
 	claim, pv := pair("2Gi", "2Gi", "1Gi")
 	client := fake.NewSimpleClientset()
-	asked := &pods{client: client}
+	asked := newPods(client)
 	for range 3 {
 		if _, err := asked.use(t.Context(), claim, pv, resource.MustParse("2Gi"), time.Minute); err != nil {
 			t.Fatal(err)
@@ -80,5 +83,41 @@ func TestUseAsksOnceForManyClaims(t *testing.T) {
 	}
 	if _, err := asked.use(t.Context(), claim, pv, resource.MustParse("2Gi"), now); err != nil || len(client.Actions()) != 2 {
 		t.Errorf("%v, %d requests: one that needs the present state must ask", err, len(client.Actions()))
+	}
+}
+
+// All who have asked before a list is begun share it, also if they need the present state.
+func TestUseAsksOnceForThoseWhoWait(t *testing.T) {
+	const questions = 10
+	claim, pv := pair("2Gi", "2Gi", "1Gi")
+	client := fake.NewSimpleClientset()
+	asked := newPods(client)
+	asked.asking <- struct{}{} // somebody's list is under way
+	var all sync.WaitGroup
+	for range questions {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			if _, err := asked.use(t.Context(), claim, pv, resource.MustParse("2Gi"), now); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	time.Sleep(100 * time.Millisecond) // time enough for some of them, on any machine
+	<-asked.asking
+	all.Wait()
+	if got := len(client.Actions()); got >= questions {
+		t.Errorf("%d lists for %d questions", got, questions)
+	}
+}
+
+func TestUseIsNotWaitedForBeyondTheDeadline(t *testing.T) {
+	claim, pv := pair("2Gi", "2Gi", "1Gi")
+	asked := newPods(fake.NewSimpleClientset())
+	asked.asking <- struct{}{}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := asked.use(ended, claim, pv, resource.MustParse("2Gi"), now); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
 	}
 }

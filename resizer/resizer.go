@@ -81,7 +81,7 @@ func New(
 	r := &Resizer{
 		options: options, client: client, access: access,
 		told:    &told{recorder: recorder},
-		pods:    &pods{client: client},
+		pods:    newPods(client),
 		queue:   workqueue.NewRateLimitingQueueWithConfig(limiter, workqueue.RateLimitingQueueConfig{Name: "resize"}),
 		claims:  claims.Lister(),
 		volumes: volumes.Lister(),
