@@ -163,12 +163,24 @@ func (s *state) judgeVolume(pv *volume) (findings []Finding) {
 	if pv.user.ID == "" {
 		return findings
 	}
-	const remedy = ": make it anew with `ceph-provisioner rotate-key "
+	newUser, newSecret := pv.makeAnew()
 	if path, asked := s.users[pv.userRef()]; asked && path == "" {
-		missing(MissingUser, "users", pv.user.ID, "PersistentVolume "+pv.name+" is mounted as this user, who is not there"+remedy+pv.name+"`")
+		missing(MissingUser, "users", pv.user.ID, "PersistentVolume "+pv.name+" is mounted as this user, who is not there: "+newUser)
 	}
 	if s.lost[pv.user.Secret] {
-		missing(MissingSecret, pv.user.Secret.Namespace, pv.user.Secret.Name, "PersistentVolume "+pv.name+" is mounted with it, but it is not there"+remedy+pv.name+"`")
+		missing(MissingSecret, pv.user.Secret.Namespace, pv.user.Secret.Name, "PersistentVolume "+pv.name+" is mounted with it, but it is not there: "+newSecret)
 	}
 	return findings
+}
+
+// makeAnew says how the user and the secret of a volume are made again. Those that
+// ceph.com/cephfs made are not known to be ours, so rotate-key leaves them alone.
+func (pv *volume) makeAnew() (user, secret string) {
+	if !pv.user.Unmarked {
+		remedy := "make it anew with `ceph-provisioner rotate-key " + pv.name + "`"
+		return remedy, remedy
+	}
+	user = fmt.Sprintf("make it anew with `ceph auth get-or-create client.%s mon 'allow r' mds 'allow rw path=%s' osd 'allow rw pool=…'`, and its secret from its key", pv.user.ID, pv.source.Path)
+	secret = fmt.Sprintf("make it anew with `ceph auth print-key client.%s | kubectl create secret generic %s --namespace=%s --from-file=key=/dev/stdin`", pv.user.ID, pv.user.Secret.Name, pv.user.Secret.Namespace)
+	return user, secret
 }

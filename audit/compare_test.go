@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -251,6 +252,23 @@ func TestCompareUsersAndSecrets(t *testing.T) {
 			s.suspects = suspected(compare(s.state), map[string]bool{fsid: true})
 			wantKinds(t, s, test.want)
 		})
+	}
+}
+
+// What rotate-key refuses must not be its remedy.
+func TestLostUsersOfCephComCephFSAreMadeByHand(t *testing.T) {
+	s := newScene()
+	s.inCeph(subvolume)
+	s.inKubernetes(subvolume, ownUser, func(pv *volume) { pv.user.Unmarked = true })
+	s.users[userRef{fsid, userID}], s.lost[secretRef] = "", true
+	found := compare(s.state)
+	if len(found) != 2 {
+		t.Fatalf("got %v", found)
+	}
+	for _, finding := range found {
+		if strings.Contains(finding.Detail, "rotate-key") || !strings.Contains(finding.Detail, "client."+userID) {
+			t.Errorf("%s: %s", finding.Kind, finding.Detail)
+		}
 	}
 }
 

@@ -83,7 +83,7 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 	found, err := b.store(volume).Inspect(ctx, volume)
 	absent := errors.Is(err, ErrNotFound)
 	if err != nil && !absent {
-		return Info{}, unseen(err)
+		return Info{}, err
 	}
 	if !absent {
 		if err := mayAdopt(volume, found, options.Owner); err != nil {

@@ -156,6 +156,17 @@ func TestCephFSEnsureFailsUntilTheSubvolumeSaysWhoseItIs(t *testing.T) {
 	}
 }
 
+// What an earlier attempt may have made stands in the journal. Thousands of claims that wait
+// for a mgr which hangs must not, as the journal has room for some 1,500.
+func TestCephFSEnsureThatSeesNothingMakesNothing(t *testing.T) {
+	store := newSubvolumeStore("a")
+	store.statErr = cephclient.NewError(cephclient.ErrTimeout, "read", "", false)
+	_, err := cephclient.NewCephFS(store, store, store).Ensure(context.Background(), subvolume("a"), gib, cephclient.CreateOptions{})
+	if !errors.Is(err, cephclient.ErrTimeout) || cephclient.MayBeHalfDone(err) || len(store.subvolumes) > 0 {
+		t.Errorf("left %v: %v", store.subvolumes, err)
+	}
+}
+
 func TestCephFSGrow(t *testing.T) {
 	for name, c := range map[string]struct {
 		before    cephclient.CephFSInfo

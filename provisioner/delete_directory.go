@@ -2,6 +2,7 @@ package provisioner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,9 +24,12 @@ func (p *Provisioner) mayRemove(ctx context.Context, cluster cephclient.Cluster,
 		return false, nil
 	}
 	info, err := backend.Stat(ctx, volume)
+	if err != nil && !errors.Is(err, cephclient.ErrNotFound) {
+		return false, err
+	}
 	owner, marked := cephclient.ParseOwner(info.Owner)
-	if err != nil || !marked {
-		return false, p.alone(ctx, cluster, pv) // Delete itself will say what is wrong
+	if !marked {
+		return false, p.alone(ctx, cluster, pv)
 	}
 	here, err := p.here.id(ctx)
 	if err != nil {

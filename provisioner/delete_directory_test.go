@@ -1,6 +1,7 @@
 package provisioner_test
 
 import (
+	"errors"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -121,5 +122,21 @@ func TestDeleteGoesByTheMarkOfADirectory(t *testing.T) {
 				t.Errorf("deleted %t, user gone %t, %v", deleted, revoked, err)
 			}
 		})
+	}
+}
+
+// A look that fails, as on a mount that the MDS has evicted, says nothing of the mark:
+// the next call may be answered.
+func TestDeleteKeepsADirectoryWhoseMarkIsNotSeen(t *testing.T) {
+	w := newTenants()
+	w.backend.Put("data", 1)
+	w.backend.Fault = func(method string, _ cephclient.Volume) error {
+		if method == "Stat" {
+			return cephclient.NewError(cephclient.ErrUnreachable, "read", "", false)
+		}
+		return nil
+	}
+	if err := w.delete(old("pvc-1", nil)); !errors.Is(err, cephclient.ErrUnreachable) || len(w.backend.Sizes()) == 0 {
+		t.Errorf("%v, left %v", err, w.backend.Sizes())
 	}
 }

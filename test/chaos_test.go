@@ -84,7 +84,7 @@ func TestChaos(t *testing.T) {
 	}
 	s.eventually("all claims are as they were last asked for", func(ctx context.Context) error { return areAsAsked(ctx, sizes) })
 	s.allGone(ceph, deleted)
-	s.wantNoNotes()
+	s.wantNotes(0)
 	time.Sleep(silence(kills)) // what nobody waits for would be done too late: nothing may be
 	if err := areAsAsked(t.Context(), sizes); err != nil {
 		t.Errorf("later: %v", err)

@@ -28,8 +28,11 @@ func TestProvisionDirectory(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
 	ceph.addDataPool(t)
+	chosenPath := func(claim *corev1.PersistentVolumeClaim) string { return claim.Namespace + "/" + claim.Name }
+	chosenUser := func(claim *corev1.PersistentVolumeClaim) string { return "k8s." + claim.Namespace + "." + claim.Name }
 	tests := map[string]struct {
 		class []classChange
+		name  string                                           // of the claim
 		path  func(claim *corev1.PersistentVolumeClaim) string // below claimRoot; default its UID's
 		user  func(claim *corev1.PersistentVolumeClaim) string
 		pool  string
@@ -41,8 +44,11 @@ func TestProvisionDirectory(t *testing.T) {
 		"a RADOS namespace":                 {class: []classChange{with("namespaceIsolated", "true")}, ns: true},
 		"names of one's choice": {
 			class: []classChange{with("deterministicNames", "true"), with("namespaceIsolated", "true")}, ns: true,
-			path: func(claim *corev1.PersistentVolumeClaim) string { return claim.Namespace + "/" + claim.Name },
-			user: func(claim *corev1.PersistentVolumeClaim) string { return "k8s." + claim.Namespace + "." + claim.Name },
+			path: chosenPath, user: chosenUser,
+		},
+		"a long name of one's choice": { // with a layout that libcephfs has no room for
+			class: []classChange{with("deterministicNames", "true"), with("namespaceIsolated", "true")}, ns: true,
+			name: strings.Repeat("long-", 40) + "name", path: chosenPath, user: chosenUser,
 		},
 	}
 	for state, test := range tests {
@@ -50,7 +56,11 @@ func TestProvisionDirectory(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
 			class := s.directoryClass(ceph, test.class...)
-			claim, pv := s.made(class, "12345678", modes(corev1.ReadWriteMany))
+			changes := []claimChange{modes(corev1.ReadWriteMany)}
+			if test.name != "" {
+				changes = append(changes, named(test.name))
+			}
+			claim, pv := s.made(class, "12345678", changes...)
 			path, user := claimRoot+"/"+volumeName(claim), ownUser(claim)
 			if test.path != nil {
 				path, user = claimRoot+"/"+test.path(claim), test.user(claim)

@@ -30,11 +30,13 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 			waiting = append(waiting, s.claim(cephfs, "1Gi"))
 		}
 	}
-	claims(6) // three times what the mgr is asked at once
+	const asked = 2 // what the mgr is asked at once
+	claims(3 * asked)
 	for _, claim := range waiting {
 		s.event(claim, "ProvisioningFailed", "answer", "mgr", "`ceph mgr fail` has a standby take over")
 	}
-	claims(6) // while the calls of the first are still under way
+	s.wantNotes(asked) // of those that are asked for
+	claims(3 * asked)  // while the calls of the first are still under way
 	s.made(rbd, "1Gi")
 	s.deleteClaim(goes)
 	s.deleteClaim(withData) // which the identity has a cap for

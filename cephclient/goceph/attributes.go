@@ -116,8 +116,8 @@ func namespaceOf(volume cephclient.Volume) string {
 	return namespacePrefix + strings.ReplaceAll(path.Join(volume.Group, volume.Name), "/", ".")
 }
 
-// read asks the MDS four times at most, and twice about what is complete: libcephfs has it
-// answer for each attribute of its own anew.
+// read asks the MDS few times, and twice about what is complete: libcephfs has it answer for
+// each attribute of its own anew.
 func (a attributes) read() (info cephclient.CephFSInfo, err error) {
 	if info.QuotaBytes, err = a.number(quotaAttribute); err != nil { // absent: 0, which is Unlimited
 		return info, err
@@ -135,9 +135,29 @@ func (a attributes) read() (info cephclient.CephFSInfo, err error) {
 			return info, err
 		}
 	}
-	layout, err := a.get(layoutAttribute)
-	info.DataPool, info.Namespace = parseLayout(layout)
+	info.DataPool, info.Namespace, err = a.layout()
 	return info, err
+}
+
+// layoutBytes is what libcephfs has room for. Of a layout that does not fit into it, nothing
+// but the length is true (_vxattrcb_layout in Ceph's src/client/Client.cc).
+const layoutBytes = 256
+
+// layout is the pool and the namespace of what a directory will hold.
+func (a attributes) layout() (pool, namespace string, err error) {
+	layout, err := a.get(layoutAttribute)
+	if err != nil {
+		return "", "", err
+	}
+	if len(layout) < layoutBytes {
+		pool, namespace = parseLayout(layout)
+		return pool, namespace, nil
+	}
+	if pool, err = a.get(poolAttribute); err != nil {
+		return "", "", err
+	}
+	namespace, err = a.get(namespaceAttribute)
+	return pool, namespace, err
 }
 
 // parseLayout takes the pool and the namespace from the end of a layout, or of none:

@@ -124,8 +124,8 @@ func isDirectory(found *cephfs.CephStatx) bool {
 // createRoot makes the root of a volume's directory, which takes an identity
 // that may mount all of the file system.
 func (d directories) createRoot(ctx context.Context, volume cephclient.Volume) error {
-	op := change("create the root of", volume, metadata)
 	at, _ := placeOf(volume)
+	op := change("create the root of", volume, metadataOf(at))
 	top := place{fileSystem: at.fileSystem, root: "/", directory: strings.TrimPrefix(at.root, "/")}
 	_, err := callOn(ctx, d.session, op, d.session.mountOf(top), func(mount *cephfs.MountInfo) (none, error) {
 		for _, each := range append(top.parents(), top.directory) {

@@ -31,9 +31,8 @@ func (s *session) Cluster(ctx context.Context) (string, error) {
 
 // List is similar to: ls ROOT ROOT/*.
 func (d directories) List(ctx context.Context, where cephclient.Place, isVolume func(string) bool) ([]cephclient.Volume, error) {
-	op := operation{name: "list " + where.String(), asks: metadata}
 	at := place{fileSystem: where.Container, root: where.Root}
-	op.needs = needsToWrite(at)
+	op := operation{name: "list " + where.String(), asks: metadataOf(at), needs: needsToWrite(at)}
 	return callOn(ctx, d.session, op, d.session.mountOf(at), func(mount *cephfs.MountInfo) ([]cephclient.Volume, error) {
 		var volumes []cephclient.Volume
 		add := func(group, name string) {
@@ -88,7 +87,7 @@ func lookAt[T any](ctx context.Context, s *session, op operation, volume cephcli
 	if !ok {
 		return found, cephclient.NewError(cephclient.ErrInvalid, op.name, "its names make up no path below its root", false)
 	}
-	at.ours, op.needs = false, needsToWrite(at)
+	at.ours, op.asks, op.needs = false, metadataOf(at), needsToWrite(at)
 	return callOn(ctx, s, op, s.mountOf(at), func(mount *cephfs.MountInfo) (T, error) { return f(mount, at) })
 }
 

@@ -2,6 +2,7 @@ package goceph
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ceph/go-ceph/cephfs"
@@ -24,6 +25,12 @@ const (
 // the mgr purged what had been removed before. A client that waits for a change of its own
 // asks for it.
 func (s *session) writeJournal(volume cephclient.Volume) (stop func()) {
+	at, known := placeOf(volume)
+	// The MDS of a full cluster denies this, and nothing else that an identity may do.
+	denial := s.mountKey(at) + " journal"
+	if !known || s.isDenied(s.mountKey(at)) || s.isDenied(denial) {
+		return func() {}
+	}
 	stopped := make(chan struct{})
 	go func() {
 		for pause := journalAfter; ; pause *= 2 {
@@ -32,7 +39,10 @@ func (s *session) writeJournal(volume cephclient.Volume) (stop func()) {
 				return
 			case <-time.After(pause):
 			}
-			_, err := direct(s, volume, func(d directories) (none, error) { return none{}, d.writeJournal(volume) })
+			err := directories{s}.writeJournal(volume)
+			if errors.Is(err, cephclient.ErrDenied) {
+				s.noteDenied(denial)
+			}
 			if err != nil {
 				return
 			}
@@ -43,8 +53,10 @@ func (s *session) writeJournal(volume cephclient.Volume) (stop func()) {
 
 // writeJournal needs a change that the MDS answers early. It leaves nothing.
 func (d directories) writeJournal(volume cephclient.Volume) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d.session.pool.options.Timeout)
+	defer cancel()
 	op := operation{name: "have the journal written for " + volume.String(), asks: metadata}
-	_, err := callMount(context.Background(), d.session, op, volume, func(mount *cephfs.MountInfo, _ place) (none, error) {
+	_, err := callMount(ctx, d.session, op, volume, func(mount *cephfs.MountInfo, _ place) (none, error) {
 		if err := mount.LsetXattr(top, journalAttribute, []byte("1"), cephfs.XattrDefault); err != nil {
 			return none{}, err
 		}

@@ -1,0 +1,90 @@
+package e2e
+
+import (
+	"path"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const inTreeRBD = "kubernetes.io/rbd"
+
+// legacyRBD makes what kube-controller-manager's provisioner made where it had an `rbd`: an
+// image under a name drawn by lot, without a mark, its PersistentVolume, and a claim.
+func (s *scene) legacyRBD(ceph *cephCluster, class string, mode corev1.PersistentVolumeMode) (*corev1.PersistentVolumeClaim, *corev1.PersistentVolume) {
+	s.t.Helper()
+	image := "kubernetes-dynamic-pvc-by-lot-" + s.namespace
+	ceph.run(s.t, "rbd", "create", "--no-progress", "--image-feature=layering", "--size=1024M", path.Join(defaultPool, image))
+	pv := &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "pvc-" + s.namespace,
+			Annotations: map[string]string{
+				"kubernetes.io/createdby": "rbd-dynamic-provisioner", "pv.kubernetes.io/provisioned-by": inTreeRBD,
+			},
+		},
+		Spec: corev1.PersistentVolumeSpec{
+			StorageClassName:              class,
+			Capacity:                      quantities(map[corev1.ResourceName]string{corev1.ResourceStorage: "1Gi"}),
+			AccessModes:                   []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
+			VolumeMode:                    &mode,
+			PersistentVolumeSource: corev1.PersistentVolumeSource{RBD: &corev1.RBDPersistentVolumeSource{
+				CephMonitors: strings.Split(ceph.Monitors, ","), RBDPool: defaultPool, RBDImage: image, RadosUser: rbdUserID,
+				Keyring: "/etc/ceph/keyring", SecretRef: &corev1.SecretReference{Name: rbdUserSecret, Namespace: ceph.Name},
+			}},
+		},
+	}
+	if _, err := suite.client.CoreV1().PersistentVolumes().Create(s.t.Context(), pv, metav1.CreateOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+	claim := s.claim(class, "1Gi", func(claim *corev1.PersistentVolumeClaim) {
+		claim.Spec.VolumeName, claim.Spec.VolumeMode = pv.Name, &mode
+	})
+	return claim, s.bound(claim)
+}
+
+// Volumes of kubernetes.io/rbd are left alone, until an administrator hands them over: then
+// they grow and go, with the class as that provisioner had it.
+func TestVolumesOfKubernetesRBD(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	for _, mode := range []corev1.PersistentVolumeMode{corev1.PersistentVolumeFilesystem, corev1.PersistentVolumeBlock} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			class := s.rbdClass(ceph, func(class *storagev1.StorageClass) {
+				class.Provisioner = inTreeRBD
+				for key, value := range map[string]string{"pool": defaultPool, "fsType": "ext4", "imageFormat": "2", "imageFeatures": "layering"} {
+					class.Parameters[key] = value
+				}
+			})
+			claim, pv := s.legacyRBD(ceph, class, mode)
+			image := path.Join(defaultPool, pv.Spec.RBD.RBDImage)
+			s.request(claim, "2Gi")
+			s.event(claim, "VolumeResizeFailed", "rbd") // kube-controller-manager's, which has none
+			if size := ceph.image(t, image).SizeBytes; size != 1<<30 {
+				t.Errorf("a volume that is not ours has grown to %d bytes", size)
+			}
+
+			if _, err := kubectl(t.Context(), "annotate", "pv", pv.Name, "--overwrite", "pv.kubernetes.io/provisioned-by="+s.rbd); err != nil {
+				t.Fatal(err)
+			}
+			if mode == corev1.PersistentVolumeBlock {
+				s.finished(claim, 2<<30)
+			} else {
+				s.nodePending(claim, 1<<30)
+			}
+			if size := ceph.image(t, image).SizeBytes; size != 2<<30 {
+				t.Errorf("the image has %d bytes", size)
+			}
+			s.deleteClaim(claim)
+			s.gone(pv.Name)
+			if left := ceph.run(t, "rbd", "ls", defaultPool); strings.Contains(left, pv.Spec.RBD.RBDImage) {
+				t.Errorf("the image is left: %s", left)
+			}
+		})
+	}
+}
