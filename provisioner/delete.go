@@ -13,11 +13,12 @@ import (
 )
 
 // ShouldDelete implements [controller.DeletionGuard] on what the informer has. The
-// library itself looks at phase and policy only. A volume without a claimRef has been
-// made available to the next claim; kube-controller-manager writes its new phase a
-// moment later.
+// library itself looks at phase and policy only. A volume without a claimRef, or with one
+// that has no UID, has been made available to the next claim, or to one of that name;
+// kube-controller-manager writes its new phase a moment later.
 func (p *Provisioner) ShouldDelete(_ context.Context, pv *corev1.PersistentVolume) bool {
-	return pv.Spec.ClaimRef != nil && !pvspec.Migrated(pv) // else CSI migration answers for it
+	ref := pv.Spec.ClaimRef
+	return ref != nil && ref.UID != "" && !pvspec.Migrated(pv) // else CSI migration answers for it
 }
 
 // Delete implements [controller.Provisioner], from what the volume and its
@@ -53,7 +54,8 @@ func (p *Provisioner) stillReleased(ctx context.Context, pv *corev1.PersistentVo
 		return &controller.IgnoredError{Reason: "PersistentVolume " + pv.Name + " is gone"}
 	case err != nil:
 		return fmt.Errorf("read PersistentVolume %s before it is deleted: %w", pv.Name, err)
-	case now.Status.Phase != corev1.VolumeReleased, now.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete,
+	case now.DeletionTimestamp != nil, // whoever deletes it by hand keeps its data
+		now.Status.Phase != corev1.VolumeReleased, now.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimDelete,
 		!p.ShouldDelete(ctx, now):
 		return &controller.IgnoredError{Reason: "PersistentVolume " + pv.Name + " is not to be deleted any more"}
 	}

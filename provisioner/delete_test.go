@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -56,10 +57,14 @@ func TestDeleteKeepsWhatIsNotReleasedAnyMore(t *testing.T) {
 		deletes bool
 		ignored bool
 	}{
-		"released":                        {deletes: true},
-		"claim of the same name":          {claim: another, deletes: true},
-		"bound again":                     {change: func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeBound }, ignored: true},
-		"claimRef removed, phase not yet": {change: func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef = nil }, ignored: true},
+		"released":                            {deletes: true},
+		"claim of the same name":              {claim: another, deletes: true},
+		"bound again":                         {change: func(pv *corev1.PersistentVolume) { pv.Status.Phase = corev1.VolumeBound }, ignored: true},
+		"claimRef removed, phase not yet":     {change: func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef = nil }, ignored: true},
+		"claimRef without UID, phase not yet": {change: func(pv *corev1.PersistentVolume) { pv.Spec.ClaimRef.UID = "" }, ignored: true},
+		"deleted by hand, held by a finalizer": {change: func(pv *corev1.PersistentVolume) {
+			pv.DeletionTimestamp, pv.Finalizers = &metav1.Time{Time: time.Now()}, []string{"example.com/kept"}
+		}, ignored: true},
 		"to be retained": {change: func(pv *corev1.PersistentVolume) {
 			pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimRetain
 		}, ignored: true},
@@ -96,11 +101,12 @@ func TestDeleteKeepsWhatIsNotReleasedAnyMore(t *testing.T) {
 func TestShouldDelete(t *testing.T) {
 	p := rbd(access{})
 	pv := released(t, &cephfake.Backend{})
-	migrated, freed := pv.DeepCopy(), pv.DeepCopy()
+	migrated, freed, offered := pv.DeepCopy(), pv.DeepCopy(), pv.DeepCopy()
 	metav1.SetMetaDataAnnotation(&migrated.ObjectMeta, "pv.kubernetes.io/migrated-to", "rbd.csi.ceph.com")
 	freed.Spec.ClaimRef = nil
+	offered.Spec.ClaimRef.UID = ""
 	ctx := context.Background()
-	if !p.ShouldDelete(ctx, pv) || p.ShouldDelete(ctx, migrated) || p.ShouldDelete(ctx, freed) {
+	if !p.ShouldDelete(ctx, pv) || p.ShouldDelete(ctx, migrated) || p.ShouldDelete(ctx, freed) || p.ShouldDelete(ctx, offered) {
 		t.Error("deletes what CSI migration has taken over or what nobody claims, or not what is ours")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -116,7 +117,7 @@ func (f *Finisher) look(ctx context.Context, each controller.ProvisionOptions) e
 		return err
 	case claim.Spec.VolumeName == "":
 		return nil // the library provisions for it
-	case claim.Spec.VolumeName == each.PVName:
+	case claim.Spec.VolumeName == each.PVName && (claim.Status.Phase == corev1.ClaimBound || claim.Status.Phase == corev1.ClaimLost):
 		f.Unfinished.forget(each.PVName) // it was stored, and deleted since
 		return nil
 	}

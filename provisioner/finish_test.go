@@ -58,13 +58,17 @@ type process struct {
 }
 
 func newProcess(journal provisioner.Journal, client kubernetes.Interface, backend *fake.Backend) process {
+	return newProcessWith(journal, client, access{backend: backend})
+}
+
+func newProcessWith(journal provisioner.Journal, client kubernetes.Interface, access access) process {
 	claims, volumes := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}), cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
 	listed, _ := client.CoreV1().PersistentVolumes().List(context.Background(), metav1.ListOptions{})
 	for i := range listed.Items {
 		_ = volumes.Add(&listed.Items[i])
 	}
 	unfinished := provisioner.NewUnfinished(journal)
-	p := provisioner.New(provisioner.Options{Kind: cephclient.RBD, Access: access{backend: backend}, Client: client, Unfinished: unfinished})
+	p := provisioner.New(provisioner.Options{Kind: cephclient.RBD, Access: access, Client: client, Unfinished: unfinished})
 	return process{p, unfinished, &provisioner.Finisher{
 		Unfinished: unfinished, Client: client,
 		Claims: corelisters.NewPersistentVolumeClaimLister(claims), Volumes: corelisters.NewPersistentVolumeLister(volumes), Provisioners: map[string]*provisioner.Provisioner{"ours": p},
@@ -152,7 +156,12 @@ func TestTheNextProcessFinishes(t *testing.T) {
 		"claim made again":      {objects: []runtime.Object{claim(func(c *corev1.PersistentVolumeClaim) { c.UID = "4-5-6" })}, finished: true, erased: true},
 		"claim bound elsewhere": {objects: []runtime.Object{claim(func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "another" })}, finished: true, erased: true},
 		"claim waiting":         {objects: []runtime.Object{claim(func(*corev1.PersistentVolumeClaim) {})}},
-		"claim that was bound":  {objects: []runtime.Object{claim(func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "pvc-1-2-3" })}, erased: true},
+		"claim that was bound": {objects: []runtime.Object{claim(func(c *corev1.PersistentVolumeClaim) {
+			c.Spec.VolumeName, c.Status.Phase = "pvc-1-2-3", corev1.ClaimLost
+		})}, erased: true},
+		"claim whose owner has named the volume": {objects: []runtime.Object{claim(func(c *corev1.PersistentVolumeClaim) {
+			c.Spec.VolumeName, c.Status.Phase = "pvc-1-2-3", corev1.ClaimPending
+		})}, finished: true, erased: true},
 		"image of another PersistentVolume": {objects: []runtime.Object{&corev1.PersistentVolume{
 			ObjectMeta: metav1.ObjectMeta{Name: "rescued"},
 			Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{
@@ -241,6 +250,31 @@ func TestWhatTheLibraryHasForgottenIsFinished(t *testing.T) {
 		if err != nil || len(volumes.Items) != c.want || len(journal.stored) != 1-c.want {
 			t.Errorf("%s: %d PersistentVolumes, notes %v, %v; want %d", c.when, len(volumes.Items), journal.stored, err, c.want)
 		}
+	}
+}
+
+// A namespace that is deleted takes the nodes' secret with it. What was begun for a claim in it
+// is finished nevertheless; what was not, is not begun.
+func TestTheNextProcessFinishesWithoutTheSecretsOfTheNamespace(t *testing.T) {
+	for state, begun := range map[string]bool{"begun": true, "not begun": false} {
+		t.Run(state, func(t *testing.T) {
+			journal, client, backend := &notes{stored: map[string]string{}}, cluster(), &fake.Backend{}
+			if begun {
+				if _, _, err := newProcess(journal, client, backend).Provision(t.Context(), ownOptions()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			next := newProcessWith(journal, client, access{backend: backend, fails: "CheckUserSecret"})
+			next.finisher.Pass(t.Context())
+			if !begun {
+				if _, _, err := next.Provision(t.Context(), ownOptions()); err == nil {
+					t.Error("it is begun")
+				}
+			}
+			if volumes, err := client.CoreV1().PersistentVolumes().List(t.Context(), metav1.ListOptions{}); err != nil || len(volumes.Items) == 1 != begun {
+				t.Errorf("%v, %v", volumes.Items, err)
+			}
+		})
 	}
 }
 

@@ -79,6 +79,8 @@ type tenants struct {
 	users   *fake.Users
 	secrets *secrets
 	api     *k8sfake.Clientset // of the last provisioner
+	// claimIsGone says that the API server has no claim when its volume is made.
+	claimIsGone bool
 }
 
 func newTenants() *tenants {
@@ -106,7 +108,11 @@ func (w *tenants) provision(namespace string, parameters ...string) (*corev1.Per
 	for i := 0; i < len(parameters); i += 2 {
 		o.StorageClass.Parameters[parameters[i]] = parameters[i+1]
 	}
-	pv, state, err := w.provisioner(namespace).Provision(context.Background(), o)
+	p := w.provisioner(namespace)
+	if !w.claimIsGone {
+		_ = w.api.Tracker().Add(o.PVC)
+	}
+	pv, state, err := p.Provision(context.Background(), o)
 	if pv != nil {
 		pv.Name = o.PVName
 		pv.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "ns", Name: "data", UID: "1-2-3"}
@@ -225,6 +231,15 @@ func TestProvisionGoesOnUntilTheSecretIsThere(t *testing.T) {
 	w.secrets.forbids = ""
 	if _, _, err := w.provision("keys"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A claim that is gone, perhaps with the namespace of its secret, is nobody's who mounts.
+func TestProvisionEndsWithoutTheSecretOfAClaimThatIsGone(t *testing.T) {
+	w := newTenants()
+	w.secrets.forbids, w.claimIsGone = "create", true
+	if pv, state, err := w.provision("keys"); err != nil || state != controller.ProvisioningFinished || pv == nil {
+		t.Errorf("state %s, %v", state, err)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
@@ -85,6 +87,9 @@ func (p *Provisioner) Provision(ctx context.Context, options controller.Provisio
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, err
 	}
+	if err := p.checkUser(ctx, cluster, request); err != nil && !p.mustFinish(ctx, options) {
+		return nil, controller.ProvisioningNoChange, err
+	}
 	ended, err := p.unfinished.begin(ctx, options)
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, err
@@ -97,7 +102,8 @@ func (p *Provisioner) Provision(ctx context.Context, options controller.Provisio
 		return nil, state, err
 	}
 	if request.OwnUser {
-		if err := p.grant(ctx, cluster, request.Admin, request.User, info, request.Create.Owner); err != nil {
+		err := p.grant(ctx, cluster, request.Admin, request.User, info, request.Create.Owner)
+		if err != nil && !p.isGone(ctx, options.PVC) {
 			return nil, controller.ProvisioningInBackground, err
 		}
 	}
@@ -121,23 +127,39 @@ func (p *Provisioner) request(ctx context.Context, options controller.ProvisionO
 	return request, err
 }
 
-// reach opens the way to Ceph, and checks on it all that is needed later. Ceph comes
-// first: while it does not answer, the API server need not be asked for secrets.
+// reach opens the way to Ceph. It comes first: while Ceph does not answer, the API server
+// need not be asked for secrets.
 func (p *Provisioner) reach(ctx context.Context, request pvspec.Request) (cephclient.Cluster, cephclient.Backend, error) {
 	cluster, err := p.access.Cluster(ctx, request.Monitors)
 	if err != nil {
 		return cephclient.Cluster{}, nil, err
 	}
 	backend, err := p.access.Backend(ctx, p.kind, cluster, request.Admin)
-	switch {
-	case err != nil:
-		return cephclient.Cluster{}, nil, err
-	case request.OwnUser:
-		err = p.checkOwnUser(ctx, cluster, request)
-	case request.User.Secret.Name != "":
-		err = p.access.CheckUserSecret(ctx, p.kind, request.User.Secret)
-	}
 	return cluster, backend, err
+}
+
+// checkUser refuses what nobody could mount, before it is made.
+func (p *Provisioner) checkUser(ctx context.Context, cluster cephclient.Cluster, request pvspec.Request) error {
+	switch {
+	case request.OwnUser:
+		return p.checkOwnUser(ctx, cluster, request)
+	case request.User.Secret.Name != "":
+		return p.access.CheckUserSecret(ctx, p.kind, request.User.Secret)
+	}
+	return nil
+}
+
+// mustFinish reports whether a volume may have been begun whose claim is gone. It is
+// finished to be deleted, and nobody will mount it: the secrets of its namespace, which may
+// have been deleted with the claim, are not missed.
+func (p *Provisioner) mustFinish(ctx context.Context, options controller.ProvisionOptions) bool {
+	return p.unfinished.knows(options.PVName) && p.isGone(ctx, options.PVC)
+}
+
+// isGone asks the API server.
+func (p *Provisioner) isGone(ctx context.Context, claim *corev1.PersistentVolumeClaim) bool {
+	now, err := p.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Get(ctx, claim.Name, metav1.GetOptions{})
+	return apierrors.IsNotFound(err) || err == nil && now.UID != claim.UID
 }
 
 // ensure makes or adopts the volume, and brings an adopted one that is smaller
@@ -150,7 +172,9 @@ func ensure(ctx context.Context, backend cephclient.Backend, request pvspec.Requ
 	case err != nil:
 		return info, controller.ProvisioningNoChange, err
 	case info.SizeBytes < request.SizeBytes:
-		info, err = backend.Grow(ctx, info.Volume, request.SizeBytes)
+		var grown cephclient.Info
+		grown, err = backend.Grow(ctx, info.Volume, request.SizeBytes)
+		info.SizeBytes = grown.SizeBytes // all else is known, and Grow does not look at other file systems
 	}
 	return info, controller.ProvisioningInBackground, err
 }

@@ -3,6 +3,7 @@ package provisioner_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,7 +22,7 @@ import (
 
 // access leads to a backend in memory, or fails at one of its methods.
 type access struct {
-	backend *fake.Backend
+	backend cephclient.Backend
 	fails   string
 	users   *fake.Users
 }
@@ -133,6 +134,29 @@ func TestProvisionStates(t *testing.T) {
 				t.Errorf("left behind: %v", c.backend.Sizes())
 			}
 		})
+	}
+}
+
+// another is a backend whose cluster has other file systems beside the volume's. As in the real
+// one, Grow does not look at them.
+type another struct{ *fake.Backend }
+
+func (b another) Ensure(ctx context.Context, volume cephclient.Volume, sizeBytes int64, options cephclient.CreateOptions) (cephclient.Info, error) {
+	info, err := b.Backend.Ensure(ctx, volume, sizeBytes, options)
+	info.OtherFileSystems, info.NotDefaultFileSystem = true, true
+	return info, err
+}
+
+// What is adopted and grown is mounted from its own file system, as what is made.
+func TestProvisionKeepsTheFileSystemOfWhatItGrows(t *testing.T) {
+	backend := another{&fake.Backend{}}
+	backend.Put(name, 1)
+	o := options()
+	o.StorageClass.Parameters["fsName"], o.StorageClass.Parameters["userId"] = "second", "nodes"
+	p := provisioner.New(provisioner.Options{Kind: cephclient.CephFS, Access: access{backend: backend}, Client: cluster()})
+	pv, _, err := p.Provision(t.Context(), o)
+	if err != nil || !slices.Contains(pv.Spec.MountOptions, "mds_namespace=second") {
+		t.Errorf("%+v, %v", pv, err)
 	}
 }
 

@@ -88,6 +88,16 @@ func (u *Unfinished) begin(ctx context.Context, options controller.ProvisionOpti
 	}, nil
 }
 
+// knows reports whether an earlier try may have made something.
+func (u *Unfinished) knows(volume string) bool {
+	if u == nil {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.begun[volume] != nil
+}
+
 func (u *Unfinished) tryAgain(volume string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

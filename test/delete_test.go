@@ -110,7 +110,7 @@ func TestDeleteLargeImage(t *testing.T) {
 			if byMgr {
 				give()
 			}
-			claim, pv := s.made(s.rbdClass(ceph, s.asAdmin()...), "256Gi")
+			claim, pv := s.made(s.rbdClass(ceph, s.asAdmin()...), "64Gi")
 			id := ceph.image(t, imageSpec(claim)).ID
 			s.deleteClaim(claim)
 			s.gone(pv.Name)
