@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,7 +20,7 @@ import (
 // is that of a claim which came later, with its user and secret.
 func (p *Provisioner) mayRemove(ctx context.Context, cluster cephclient.Cluster, backend cephclient.Backend, pv *corev1.PersistentVolume, volume cephclient.Volume) (gone bool, err error) {
 	if !volume.IsDirectory() {
-		return false, nil
+		return false, p.alone(ctx, cluster, pv)
 	}
 	info, err := backend.Stat(ctx, volume)
 	if err != nil && !errors.Is(err, cephclient.ErrNotFound) {
@@ -48,29 +47,27 @@ func (p *Provisioner) mayRemove(ctx context.Context, cluster cephclient.Cluster,
 // liesAt holds a mark, which pods can write, against what they can't.
 func (p *Provisioner) liesAt(ctx context.Context, volume, path string) bool {
 	pv, err := p.client.CoreV1().PersistentVolumes().Get(ctx, volume, metav1.GetOptions{})
-	return err == nil && pv.Spec.CephFS != nil && pv.Spec.CephFS.Path == path
+	return err == nil && pv.Spec.CephFS != nil && pvspec.CleanPath(pv.Spec.CephFS.Path) == path
 }
 
-// alone refuses a directory that another PersistentVolume lies in as well.
+// alone refuses what another PersistentVolume may lead to, or into, as well.
 func (p *Provisioner) alone(ctx context.Context, cluster cephclient.Cluster, pv *corev1.PersistentVolume) error {
 	volumes, err := p.volumes.List(labels.Everything())
 	if err != nil {
 		return err
 	}
-	home := pv.Spec.CephFS.Path + "/"
 	for _, other := range volumes {
-		source := other.Spec.CephFS
-		if other.UID != pv.UID && source != nil && strings.HasPrefix(source.Path+"/", home) && p.mayBeIn(ctx, cluster, source.Monitors) {
-			return fmt.Errorf("PersistentVolume %s lies in the same directory %s, so nothing is deleted as long as both are there: to keep the data, delete this PersistentVolume by hand (kubectl delete pv %s)", other.Name, pv.Spec.CephFS.Path, pv.Name)
+		if other.UID != pv.UID && pvspec.MayHold(pv, other) && p.mayBeIn(ctx, cluster, other) {
+			return fmt.Errorf("PersistentVolume %s leads to the same data, so nothing is deleted as long as both are there: to keep the data, delete this PersistentVolume by hand (kubectl delete pv %s)", other.Name, pv.Name)
 		}
 	}
 	return nil
 }
 
-// mayBeIn reports whether monitors, as an old volume has them from its class, may be
+// mayBeIn reports whether a PV's monitors, as an old volume has them from its class, may be
 // those of a cluster: one that is the same suffices, and not to know is no proof.
-func (p *Provisioner) mayBeIn(ctx context.Context, cluster cephclient.Cluster, monitors []string) bool {
-	parsed, err := pvspec.ParseMonitors(strings.Join(monitors, ","))
+func (p *Provisioner) mayBeIn(ctx context.Context, cluster cephclient.Cluster, pv *corev1.PersistentVolume) bool {
+	parsed, err := pvspec.MonitorsOf(pv)
 	if err != nil {
 		return true
 	}

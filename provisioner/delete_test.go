@@ -3,6 +3,7 @@ package provisioner_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,12 +90,25 @@ func TestDeleteKeepsWhatIsNotReleasedAnyMore(t *testing.T) {
 			client.PrependReactor("get", c.fails, func(clienttesting.Action) (bool, runtime.Object, error) {
 				return c.fails != "", nil, errAccess
 			})
-			err := provisioner.New(provisioner.Options{Access: access{backend: backend}, Client: client}).Delete(context.Background(), cached)
+			err := provisioner.New(provisioner.Options{Access: access{backend: backend}, Client: client, Volumes: informed()}).Delete(context.Background(), cached)
 			var ignored *controller.IgnoredError
 			if deleted := len(backend.Sizes()) == 0; deleted != c.deletes || (err == nil) != c.deletes || errors.As(err, &ignored) != c.ignored {
 				t.Errorf("deleted %t, %v; want %t, ignored %t", deleted, err, c.deletes, c.ignored)
 			}
 		})
+	}
+}
+
+// A volume that another PersistentVolume leads to, such as a copy of this one in another
+// namespace, or that of a CSI driver, keeps its data.
+func TestDeleteKeepsWhatAnotherVolumeLeadsTo(t *testing.T) {
+	backend := &cephfake.Backend{}
+	pv := released(t, backend)
+	another := pv.DeepCopy()
+	another.Name, another.UID = "another", "another-uid"
+	err := provisioner.New(provisioner.Options{Access: access{backend: backend}, Client: cluster(pv), Volumes: informed(pv, another)}).Delete(t.Context(), pv)
+	if err == nil || !strings.Contains(err.Error(), "PersistentVolume another leads to the same data") || len(backend.Sizes()) == 0 {
+		t.Errorf("%v, left %v", err, backend.Sizes())
 	}
 }
 

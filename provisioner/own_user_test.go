@@ -11,8 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	k8sfake "k8s.io/client-go/kubernetes/fake"
-	corelisters "k8s.io/client-go/listers/core/v1"
-	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
 	"ceph.example/ceph-provisioner/cephclient"
@@ -88,16 +86,14 @@ func newTenants() *tenants {
 }
 
 func (w *tenants) provisioner(namespace string, volumes ...*corev1.PersistentVolume) *provisioner.Provisioner {
-	known := cache.NewIndexer(cache.MetaNamespaceKeyFunc, nil)
 	var objects []runtime.Object
 	for _, pv := range volumes {
 		objects = append(objects, pv)
-		_ = known.Add(pv)
 	}
 	w.api = cluster(objects...)
 	return provisioner.New(provisioner.Options{
 		Kind: cephclient.CephFS, Access: access{backend: w.backend, users: w.users}, Client: w.api,
-		Volumes: corelisters.NewPersistentVolumeLister(known), Secrets: w.secrets, SecretNamespace: namespace,
+		Volumes: informed(volumes...), Secrets: w.secrets, SecretNamespace: namespace,
 	})
 }
 

@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	k8sfake "k8s.io/client-go/kubernetes/fake"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
 	"ceph.example/ceph-provisioner/cephclient"
@@ -59,7 +61,16 @@ func (a access) Locate(_ context.Context, pv *corev1.PersistentVolume) (cephclie
 
 // rbd is the provisioner of images, which need no secrets.
 func rbd(access access, objects ...runtime.Object) *provisioner.Provisioner {
-	return provisioner.New(provisioner.Options{Kind: cephclient.RBD, Access: access, Client: cluster(objects...)})
+	return provisioner.New(provisioner.Options{Kind: cephclient.RBD, Access: access, Client: cluster(objects...), Volumes: informed()})
+}
+
+// informed is what an informer knows.
+func informed(volumes ...*corev1.PersistentVolume) corelisters.PersistentVolumeLister {
+	known := cache.NewIndexer(cache.MetaNamespaceKeyFunc, nil)
+	for _, pv := range volumes {
+		_ = known.Add(pv)
+	}
+	return corelisters.NewPersistentVolumeLister(known)
 }
 
 const name = "kubernetes-dynamic-pvc-1-2-3"

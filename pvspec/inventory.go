@@ -83,7 +83,7 @@ func Mentions(pv *corev1.PersistentVolume) []string {
 		said = []string{spec.RBD.RBDImage}
 		secret(spec.RBD.SecretRef)
 	case spec.CephFS != nil:
-		said = []string{path.Clean("/" + spec.CephFS.Path), spec.CephFS.User}
+		said = []string{CleanPath(spec.CephFS.Path), spec.CephFS.User}
 		secret(spec.CephFS.SecretRef)
 	case spec.CSI != nil:
 		said = []string{spec.CSI.VolumeHandle}
@@ -94,4 +94,42 @@ func Mentions(pv *corev1.PersistentVolume) []string {
 		secret(spec.CSI.NodePublishSecretRef)
 	}
 	return said
+}
+
+// MayHold reports whether another PV, whoever made it, may lead to what the volume of a PV
+// holds, if both are in one Ceph cluster.
+func MayHold(pv, other *corev1.PersistentVolume) bool {
+	here, there := &pv.Spec, &other.Spec
+	switch {
+	case here.RBD != nil && there.RBD != nil:
+		return here.RBD.RBDPool == there.RBD.RBDPool && here.RBD.RBDImage == there.RBD.RBDImage
+	case here.CephFS != nil && there.CephFS != nil:
+		return isWithin(there.CephFS.Path, here.CephFS.Path)
+	case here.CephFS != nil && there.CSI != nil:
+		return csiSays(there.CSI, path.Base(CleanPath(here.CephFS.Path))) || isWithin(there.CSI.VolumeAttributes["rootPath"], here.CephFS.Path)
+	case here.RBD != nil && there.CSI != nil:
+		return csiSays(there.CSI, here.RBD.RBDImage)
+	}
+	return false
+}
+
+// csiSays reports whether a CSI driver may go by the name of a dynamic volume.
+func csiSays(csi *corev1.CSIPersistentVolumeSource, name string) bool {
+	uid, dynamic := strings.CutPrefix(name, namePrefix)
+	if !dynamic || uid == "" {
+		return false
+	}
+	for _, said := range csi.VolumeAttributes {
+		if strings.Contains(said, uid) {
+			return true
+		}
+	}
+	return strings.Contains(csi.VolumeHandle, uid)
+}
+
+// CleanPath is a path as nodes mount it, which may lack the first slash.
+func CleanPath(written string) string { return path.Clean("/" + written) }
+
+func isWithin(inner, outer string) bool {
+	return inner != "" && strings.HasPrefix(strings.TrimSuffix(CleanPath(inner), "/")+"/", strings.TrimSuffix(CleanPath(outer), "/")+"/")
 }

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 const (
@@ -39,6 +42,28 @@ func ParseMonitors(text string) ([]string, error) {
 		return nil, fmt.Errorf("%q has no address (accepted: host:port, separated by commas)", text)
 	}
 	return monitors, nil
+}
+
+// MonitorsOf returns those of a PV that are written as [ParseMonitors] has them. Others do
+// no harm beside them: no source of a PV can be corrected, and old ones have v2 addresses too.
+func MonitorsOf(pv *corev1.PersistentVolume) ([]string, error) {
+	var written []string
+	switch {
+	case pv.Spec.RBD != nil:
+		written = pv.Spec.RBD.CephMonitors
+	case pv.Spec.CephFS != nil:
+		written = pv.Spec.CephFS.Monitors
+	}
+	written = slices.Clone(written)
+	all, err := ParseMonitors(strings.Join(written, ","))
+	if err == nil {
+		return all, nil
+	}
+	valid := slices.DeleteFunc(written, func(each string) bool { _, err := ParseMonitors(each); return err != nil })
+	if len(valid) == 0 {
+		return nil, err
+	}
+	return ParseMonitors(strings.Join(valid, ","))
 }
 
 // v1OfVector picks the v1 address of a vector, or leaves its v2 address for

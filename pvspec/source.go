@@ -44,11 +44,11 @@ func NeedsClass(pv *corev1.PersistentVolume) bool {
 // FromPersistentVolume reads a PV. The class is asked only if [NeedsClass]; nil
 // means that it is gone.
 func FromPersistentVolume(pv *corev1.PersistentVolume, class *storagev1.StorageClass) (Source, error) {
-	volume, addresses, err := volumeOf(pv)
+	volume, err := volumeOf(pv)
 	if err != nil {
 		return Source{}, fmt.Errorf("PersistentVolume %s: %w", pv.Name, err)
 	}
-	monitors, err := ParseMonitors(strings.Join(addresses, ","))
+	monitors, err := MonitorsOf(pv)
 	if err != nil {
 		return Source{}, fmt.Errorf("PersistentVolume %s: monitors: %w", pv.Name, err)
 	}
@@ -59,19 +59,18 @@ func FromPersistentVolume(pv *corev1.PersistentVolume, class *storagev1.StorageC
 	return Source{Volume: volume, Monitors: monitors, Admin: admin}, nil
 }
 
-func volumeOf(pv *corev1.PersistentVolume) (cephclient.Volume, []string, error) {
+func volumeOf(pv *corev1.PersistentVolume) (cephclient.Volume, error) {
 	switch {
 	case pv.Spec.RBD != nil:
 		rbd := pv.Spec.RBD
 		if rbd.RBDPool == "" || rbd.RBDImage == "" {
-			return cephclient.Volume{}, nil, fmt.Errorf("it names no pool or no image")
+			return cephclient.Volume{}, fmt.Errorf("it names no pool or no image")
 		}
-		return cephclient.Volume{Kind: cephclient.RBD, Container: rbd.RBDPool, Name: rbd.RBDImage}, rbd.CephMonitors, nil
+		return cephclient.Volume{Kind: cephclient.RBD, Container: rbd.RBDPool, Name: rbd.RBDImage}, nil
 	case pv.Spec.CephFS != nil:
-		volume, err := cephfsVolumeOf(pv)
-		return volume, pv.Spec.CephFS.Monitors, err
+		return cephfsVolumeOf(pv)
 	}
-	return cephclient.Volume{}, nil, fmt.Errorf("it is neither an rbd nor a cephfs volume")
+	return cephclient.Volume{}, fmt.Errorf("it is neither an rbd nor a cephfs volume")
 }
 
 func cephfsVolumeOf(pv *corev1.PersistentVolume) (cephclient.Volume, error) {

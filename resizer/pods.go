@@ -38,6 +38,7 @@ func newPods(client kubernetes.Interface) *pods {
 // listing is when the first of the pods has started that use a claim.
 type listing struct {
 	at     time.Time
+	cached bool // by the API server: it may be older
 	claims map[string]time.Time
 }
 
@@ -73,7 +74,7 @@ func (p *pods) inUse(ctx context.Context, namespace string, maxAge time.Duration
 		return nil, ctx.Err()
 	}
 	maps.DeleteFunc(p.listings, func(_ string, l listing) bool { return time.Since(l.at) > listingLifetime })
-	if listed, ok := p.listings[namespace]; ok && (listed.at.After(asked) || time.Since(listed.at) < maxAge) {
+	if listed, ok := p.listings[namespace]; ok && (listed.at.After(asked) && !listed.cached || time.Since(listed.at) < maxAge) {
 		return listed.claims, nil
 	}
 	at := time.Now()
@@ -97,7 +98,7 @@ func (p *pods) inUse(ctx context.Context, namespace string, maxAge time.Duration
 			}
 		}
 	}
-	p.listings[namespace] = listing{at, claims}
+	p.listings[namespace] = listing{at, maxAge > now, claims}
 	return claims, nil
 }
 

@@ -111,6 +111,17 @@ func TestUseAsksOnceForThoseWhoWait(t *testing.T) {
 	}
 }
 
+// What the API server had in its cache is none of now, however late it was asked for.
+func TestUseOfNowIsNotThatOfACache(t *testing.T) {
+	claim, pv := pair("2Gi", "2Gi", "1Gi")
+	client := fake.NewSimpleClientset()
+	asked := newPods(client)
+	asked.listings[claim.Namespace] = listing{at: time.Now().Add(time.Hour), cached: true}
+	if _, err := asked.use(t.Context(), claim, pv, resource.MustParse("2Gi"), now); err != nil || len(client.Actions()) != 1 {
+		t.Errorf("%v, %d requests", err, len(client.Actions()))
+	}
+}
+
 func TestUseIsNotWaitedForBeyondTheDeadline(t *testing.T) {
 	claim, pv := pair("2Gi", "2Gi", "1Gi")
 	asked := newPods(fake.NewSimpleClientset())

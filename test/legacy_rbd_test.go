@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"path"
 	"strings"
 	"testing"
@@ -46,22 +48,60 @@ func (s *scene) legacyRBD(ceph *cephCluster, class string, mode corev1.Persisten
 	return claim, s.bound(claim)
 }
 
+// inTreeClass is one as that provisioner had it.
+func (s *scene) inTreeClass(ceph *cephCluster) string {
+	s.t.Helper()
+	return s.rbdClass(ceph, func(class *storagev1.StorageClass) {
+		class.Provisioner = inTreeRBD
+		for key, value := range map[string]string{"pool": defaultPool, "fsType": "ext4", "imageFormat": "2", "imageFeatures": "layering"} {
+			class.Parameters[key] = value
+		}
+	})
+}
+
+func handOver(s *scene, pv *corev1.PersistentVolume) {
+	s.t.Helper()
+	if _, err := kubectl(s.t.Context(), "annotate", "pv", pv.Name, "--overwrite", "pv.kubernetes.io/provisioned-by="+s.rbd); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (c *cephCluster) wantNoImage(t testing.TB, pv *corev1.PersistentVolume) {
+	t.Helper()
+	if left := c.run(t, "rbd", "ls", defaultPool); strings.Contains(left, pv.Spec.RBD.RBDImage) {
+		t.Errorf("the image is left: %s", left)
+	}
+}
+
 // Volumes of kubernetes.io/rbd are left alone, until an administrator hands them over: then
 // they grow and go, with the class as that provisioner had it.
 func TestVolumesOfKubernetesRBD(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
+	t.Run("that could not be deleted", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		claim, pv := s.legacyRBD(ceph, s.inTreeClass(ceph), corev1.PersistentVolumeFilesystem)
+		s.deleteClaim(claim)
+		s.eventually("kube-controller-manager has failed", func(ctx context.Context) error {
+			now, err := getVolume(ctx, pv.Name)
+			if err == nil && now.Status.Phase != corev1.VolumeFailed {
+				err = fmt.Errorf("it is %s", now.Status.Phase)
+			}
+			return err
+		})
+		handOver(s, pv)
+		if _, err := kubectl(t.Context(), "patch", "pv", pv.Name, "--subresource=status", `--patch={"status":{"phase":"Released"}}`); err != nil {
+			t.Fatal(err)
+		}
+		s.gone(pv.Name)
+		ceph.wantNoImage(t, pv)
+	})
 	for _, mode := range []corev1.PersistentVolumeMode{corev1.PersistentVolumeFilesystem, corev1.PersistentVolumeBlock} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
-			class := s.rbdClass(ceph, func(class *storagev1.StorageClass) {
-				class.Provisioner = inTreeRBD
-				for key, value := range map[string]string{"pool": defaultPool, "fsType": "ext4", "imageFormat": "2", "imageFeatures": "layering"} {
-					class.Parameters[key] = value
-				}
-			})
-			claim, pv := s.legacyRBD(ceph, class, mode)
+			claim, pv := s.legacyRBD(ceph, s.inTreeClass(ceph), mode)
 			image := path.Join(defaultPool, pv.Spec.RBD.RBDImage)
 			s.request(claim, "2Gi")
 			s.event(claim, "VolumeResizeFailed", "rbd") // kube-controller-manager's, which has none
@@ -69,9 +109,7 @@ func TestVolumesOfKubernetesRBD(t *testing.T) {
 				t.Errorf("a volume that is not ours has grown to %d bytes", size)
 			}
 
-			if _, err := kubectl(t.Context(), "annotate", "pv", pv.Name, "--overwrite", "pv.kubernetes.io/provisioned-by="+s.rbd); err != nil {
-				t.Fatal(err)
-			}
+			handOver(s, pv)
 			if mode == corev1.PersistentVolumeBlock {
 				s.finished(claim, 2<<30)
 			} else {
@@ -82,9 +120,7 @@ func TestVolumesOfKubernetesRBD(t *testing.T) {
 			}
 			s.deleteClaim(claim)
 			s.gone(pv.Name)
-			if left := ceph.run(t, "rbd", "ls", defaultPool); strings.Contains(left, pv.Spec.RBD.RBDImage) {
-				t.Errorf("the image is left: %s", left)
-			}
+			ceph.wantNoImage(t, pv)
 		})
 	}
 }
