@@ -116,8 +116,16 @@ func TestUseOfNowIsNotThatOfACache(t *testing.T) {
 	claim, pv := pair("2Gi", "2Gi", "1Gi")
 	client := fake.NewSimpleClientset()
 	asked := newPods(client)
-	asked.listings[claim.Namespace] = listing{at: time.Now().Add(time.Hour), cached: true}
-	if _, err := asked.use(t.Context(), claim, pv, resource.MustParse("2Gi"), now); err != nil || len(client.Actions()) != 1 {
+	asked.asking <- struct{}{} // somebody's list is under way
+	answered := make(chan error)
+	go func() {
+		_, err := asked.use(t.Context(), claim, pv, resource.MustParse("2Gi"), now)
+		answered <- err
+	}()
+	time.Sleep(100 * time.Millisecond)
+	asked.listings[claim.Namespace] = listing{at: time.Now(), cached: true}
+	<-asked.asking
+	if err := <-answered; err != nil || len(client.Actions()) != 1 {
 		t.Errorf("%v, %d requests", err, len(client.Actions()))
 	}
 }

@@ -59,7 +59,7 @@ func (s *scene) inTreeClass(ceph *cephCluster) string {
 	})
 }
 
-func handOver(s *scene, pv *corev1.PersistentVolume) {
+func (s *scene) takeOver(pv *corev1.PersistentVolume) {
 	s.t.Helper()
 	if _, err := kubectl(s.t.Context(), "annotate", "pv", pv.Name, "--overwrite", "pv.kubernetes.io/provisioned-by="+s.rbd); err != nil {
 		s.t.Fatal(err)
@@ -90,7 +90,7 @@ func TestVolumesOfKubernetesRBD(t *testing.T) {
 			}
 			return err
 		})
-		handOver(s, pv)
+		s.takeOver(pv)
 		if _, err := kubectl(t.Context(), "patch", "pv", pv.Name, "--subresource=status", `--patch={"status":{"phase":"Released"}}`); err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestVolumesOfKubernetesRBD(t *testing.T) {
 				t.Errorf("a volume that is not ours has grown to %d bytes", size)
 			}
 
-			handOver(s, pv)
+			s.takeOver(pv)
 			if mode == corev1.PersistentVolumeBlock {
 				s.finished(claim, 2<<30)
 			} else {
