@@ -137,6 +137,15 @@ func TestCompareVolumes(t *testing.T) {
 		"subvolume that a static volume leads to": {
 			make: func(s scene) { s.inCeph(subvolume); s.others["static"] = []string{subvolume.Path} },
 		},
+		"directory that a copy of its PersistentVolume lies in": {
+			make: func(s scene) {
+				inner := directory
+				inner.Group, inner.Name, inner.Path = "ns/data", "sub", directory.Path+"/sub"
+				s.inCeph(directory)
+				s.inKubernetes(inner, func(pv *volume) { pv.name = "copy" })
+			},
+			want: []Kind{MissingVolume},
+		},
 		"directory that another volume lies in": {
 			make: func(s scene) { s.inCeph(directory); s.others["static"] = []string{"/pvc-volumes/ns/data/sub"} },
 		},
@@ -242,6 +251,14 @@ func TestCompareUsersAndSecrets(t *testing.T) {
 		},
 		"secret without mark":       {make: func(s scene) { s.secrets[secretRef] = secret{uid: "s"} }, want: []Kind{Unmarked}},
 		"user called after a claim": {make: func(s scene) { s.inCeph(directory); s.users[named] = directory.Path }, want: []Kind{OrphanDirectory, OrphanUser}},
+		"user of a directory that was given to another installation": {
+			make: func(s scene) {
+				s.inCeph(directory, marked(func(o *cephclient.Owner) { o.Installation = "there" }))
+				s.users[named] = directory.Path
+				s.secrets[pvspec.SecretRef{Namespace: "ceph-volumes", Name: "ceph-" + named.id + "-secret"}] = own
+			},
+			want: []Kind{AnotherInstallation, OrphanSecret},
+		},
 		"user that the next claim of that name gets": {
 			make: func(s scene) { s.inCeph(directory); s.users[named] = directory.Path; s.named["ns/data"] = true }, want: []Kind{OrphanDirectory},
 		},

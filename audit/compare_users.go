@@ -3,6 +3,7 @@ package audit
 import (
 	"fmt"
 
+	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/pvspec"
 )
 
@@ -73,6 +74,17 @@ func (s *state) judgeSuspect(ref userRef, each suspect) (Finding, bool) {
 	}, true
 }
 
+// isAnothers reports whether what is at a path says that it is not the owner's.
+func (s *state) isAnothers(cluster, path string, owner cephclient.Owner) bool {
+	for _, f := range s.found {
+		if f.site.cluster == cluster && f.Kind == cephclient.CephFS && (f.Home() == path || f.Path == path) &&
+			(f.owner.Installation != owner.Installation || f.owner.ClaimUID != owner.ClaimUID) {
+			return true
+		}
+	}
+	return false
+}
+
 // isTakenOver reports whether another volume uses the user, or is about to: users that
 // are called after a claim's name go to the next claim of that name.
 func (s *state) isTakenOver(ref userRef, each suspect) bool {
@@ -81,7 +93,7 @@ func (s *state) isTakenOver(ref userRef, each suspect) bool {
 			return true
 		}
 	}
-	if s.isInUse(ref.id, each.owner.ClaimUID) {
+	if s.isInUse(ref.id, each.owner.ClaimUID) || s.isAnothers(ref.cluster, s.users[ref], each.owner) {
 		return true
 	}
 	return pvspec.IsClaimsUser(ref.id, each.owner) && s.named[each.owner.Namespace+"/"+each.owner.Claim]

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -54,7 +55,7 @@ func (a *Audit) DeleteOrphans(ctx context.Context, list, report Report, grace ti
 				refusal, err = a.deleteOne(ctx, listed.identity(), grace)
 			}
 			switch {
-			case ctx.Err() != nil:
+			case err != nil && ctx.Err() != nil:
 				return report, failed, ctx.Err()
 			case err != nil:
 				failed++
@@ -157,10 +158,23 @@ func (s *state) mayDelete(orphan Finding, grace time.Duration, now time.Time) (r
 		return fmt.Sprintf("it has %d snapshots", f.Snapshots)
 	case f == nil && s.hasVolume(*orphan.Owner):
 		return "its volume is still there"
+	case orphan.Kind == OrphanUser && !s.isExamined(orphan.Cluster, orphan.ID):
+		return "it could not be seen what is at " + orphan.ID
 	case orphan.Kind == OrphanSecret && s.hasUser(*orphan.Owner):
 		return "its user is still there, or could not be asked for"
 	}
 	return ""
+}
+
+// isExamined reports whether all volumes at or above a path of CephFS would have been seen.
+func (s *state) isExamined(cluster, path string) bool {
+	for at, examined := range s.examined {
+		home := cephclient.Volume{Kind: at.place.Kind, Root: at.place.Root, Group: at.place.Group}.Home()
+		if examined && at.cluster == cluster && at.place.Kind == cephclient.CephFS && strings.HasPrefix(path, home+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *state) hasVolume(owner cephclient.Owner) bool {
@@ -186,7 +200,9 @@ func (a *Audit) deleteVolume(ctx context.Context, f *found) error {
 	_, err := within(ctx, a.Timeout, func(ctx context.Context) (struct{}, error) {
 		backend, err := a.Access.Backend(ctx, f.Kind, f.by.cluster, f.by.identity)
 		if err == nil {
-			err = backend.Delete(ctx, f.Volume)
+			volume := f.Volume
+			volume.Mark = f.Owner
+			err = backend.Delete(ctx, volume)
 		}
 		return struct{}{}, err
 	})

@@ -54,6 +54,9 @@ func TestMayDelete(t *testing.T) {
 		wantRefusal(t, s.mayDelete(orphan[OrphanUser], grace, now), "volume is still there")
 		wantRefusal(t, s.mayDelete(orphan[OrphanSecret], grace, now), "volume is still there")
 		clear(s.found)
+		s.examined[site{fsid, subvolume.Place()}] = false
+		wantRefusal(t, s.mayDelete(orphan[OrphanUser], grace, now), "could not be seen what is at")
+		s.examined[site{fsid, subvolume.Place()}] = true
 		wantRefusal(t, s.mayDelete(orphan[OrphanUser], grace, now), "")
 		wantRefusal(t, s.mayDelete(orphan[OrphanSecret], grace, now), "user is still there")
 		s.users[user] = ""

@@ -120,18 +120,32 @@ type suspect struct {
 // isMentioned reports whether a PersistentVolume that is not compared may lead to a
 // volume: by the UID in its name, or by a path that is, contains or lies in its own.
 func (k *kubernetes) isMentioned(volume cephclient.Volume) bool {
+	return k.anySays(func(text string) bool { return text == volume.Name || leadsTo(text, volume) })
+}
+
+// isHeld reports the same of PersistentVolumes of ours that lead elsewhere, such as into it.
+func (k *kubernetes) isHeld(volume cephclient.Volume) bool {
+	for _, pv := range k.volumes {
+		if pv.source.Kind == volume.Kind && (leadsTo(pv.source.Home(), volume) || leadsTo(pv.source.Path, volume)) {
+			return true
+		}
+	}
+	return false
+}
+
+func leadsTo(text string, volume cephclient.Volume) bool {
 	home := volume.Home()
 	uid, named := pvspec.ClaimUIDIn(volume.Name)
-	return k.anySays(func(text string) bool {
-		switch {
-		case named && uid != "" && strings.Contains(text, uid), text == volume.Name, text == home:
-			return true
-		case volume.Kind == cephclient.RBD:
-			return false
-		}
-		isAbove := len(text) > len(volume.Root) && strings.HasPrefix(home, text+"/")
-		return strings.HasPrefix(text, home+"/") || volume.IsDirectory() && isAbove
-	})
+	switch {
+	case text == "":
+		return false
+	case named && uid != "" && strings.Contains(text, uid), text == home:
+		return true
+	case volume.Kind == cephclient.RBD:
+		return false
+	}
+	isAbove := len(text) > len(volume.Root) && strings.HasPrefix(home, text+"/")
+	return strings.HasPrefix(text, home+"/") || volume.IsDirectory() && isAbove
 }
 
 // isInUse reports the same of a user or secret that was made for a claim.

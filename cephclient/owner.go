@@ -1,6 +1,11 @@
 package cephclient
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode"
+)
 
 // OwnerKey is what the owner stands under: in an image's metadata, in a subvolume's
 // metadata, or, behind "user.", in an extended attribute of a directory.
@@ -25,8 +30,12 @@ func (o Owner) String() string {
 	return string(text)
 }
 
-// ParseOwner reads what [Owner.String] wrote. Any other text is nobody's.
+// ParseOwner reads what [Owner.String] wrote. Any other text is nobody's, such as what pods
+// have written into a directory for the terminal of an administrator.
 func ParseOwner(text string) (owner Owner, ok bool) {
 	err := json.Unmarshal([]byte(text), &owner)
-	return owner, err == nil && owner.ClaimUID != ""
+	if err != nil || owner.ClaimUID == "" || strings.ContainsFunc(fmt.Sprint(owner), func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return Owner{}, false
+	}
+	return owner, true
 }

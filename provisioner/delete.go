@@ -35,9 +35,11 @@ func (p *Provisioner) Delete(ctx context.Context, pv *corev1.PersistentVolume) e
 	if err != nil {
 		return err
 	}
-	if gone, err := p.mayRemove(ctx, cluster, backend, pv, source.Volume); err != nil || gone {
+	mark, gone, err := p.mayRemove(ctx, cluster, backend, pv, source.Volume)
+	if err != nil || gone {
 		return err
 	}
+	source.Volume.Mark = mark
 	if err := backend.Delete(ctx, source.Volume); err != nil {
 		return err
 	}

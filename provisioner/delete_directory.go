@@ -14,33 +14,34 @@ import (
 	"ceph.example/ceph-provisioner/pvspec"
 )
 
-// mayRemove refuses to delete a directory that somebody else needs: names that are
-// chosen come again, and ceph.com/cephfs gave a claim that was made again the data of
-// the one before. gone says that our own directory is gone, and that what is there now
-// is that of a claim which came later, with its user and secret.
-func (p *Provisioner) mayRemove(ctx context.Context, cluster cephclient.Cluster, backend cephclient.Backend, pv *corev1.PersistentVolume, volume cephclient.Volume) (gone bool, err error) {
+// mayRemove refuses to delete what somebody else needs. Names of directories that are chosen
+// come again, and ceph.com/cephfs gave a claim that was made again the data of the one
+// before: mark is what ours says of its owner, if it says anything, and gone says that it
+// is gone, and that what is there now is that of a claim which came later, with its user and
+// secret.
+func (p *Provisioner) mayRemove(ctx context.Context, cluster cephclient.Cluster, backend cephclient.Backend, pv *corev1.PersistentVolume, volume cephclient.Volume) (mark string, gone bool, err error) {
 	if !volume.IsDirectory() {
-		return false, p.alone(ctx, cluster, pv)
+		return "", false, p.alone(ctx, cluster, pv)
 	}
 	info, err := backend.Stat(ctx, volume)
 	if err != nil && !errors.Is(err, cephclient.ErrNotFound) {
-		return false, err
+		return "", false, err
 	}
 	owner, marked := cephclient.ParseOwner(info.Owner)
 	if !marked {
-		return false, p.alone(ctx, cluster, pv)
+		return "", false, p.alone(ctx, cluster, pv)
 	}
 	here, err := p.here.id(ctx)
 	if err != nil {
-		return false, err
+		return "", false, err
 	}
 	if owner.Installation == here && owner.PersistentVolume == pv.Name {
-		return false, p.alone(ctx, cluster, pv)
+		return info.Owner, false, p.alone(ctx, cluster, pv)
 	}
 	if owner.Installation == here && p.liesAt(ctx, owner.PersistentVolume, volume.Path) {
-		return true, nil
+		return "", true, nil
 	}
-	return false, fmt.Errorf("%s is marked as that of PersistentVolume %s of installation %s, so it is not deleted: if nobody needs it, remove the mark in a mount of the file system (setfattr -x user.%s %s); to keep it, delete this PersistentVolume by hand (kubectl delete pv)",
+	return "", false, fmt.Errorf("%s is marked as that of PersistentVolume %s of installation %s, so it is not deleted: if nobody needs it, remove the mark in a mount of the file system (setfattr -x user.%s %s); to keep it, delete this PersistentVolume by hand (kubectl delete pv)",
 		volume, owner.PersistentVolume, owner.Installation, cephclient.OwnerKey, volume.Path)
 }
 

@@ -125,6 +125,22 @@ func TestDeleteGoesByTheMarkOfADirectory(t *testing.T) {
 	}
 }
 
+// A directory may become another claim's after it has been looked at.
+func TestDeleteKeepsADirectoryThatIsGivenAwayMeanwhile(t *testing.T) {
+	w := newTenants()
+	w.backend.Put("data", 1)
+	w.backend.Owner = cephclient.Owner{Installation: "this-cluster", ClaimUID: "1-2-3", PersistentVolume: "pvc-1"}.String()
+	w.backend.Fault = func(method string, _ cephclient.Volume) error {
+		if method == "Delete" {
+			w.backend.Owner = cephclient.Owner{Installation: "this-cluster", ClaimUID: "7", PersistentVolume: "pvc-7"}.String()
+		}
+		return nil
+	}
+	if err := w.delete(old("pvc-1", nil)); !errors.Is(err, cephclient.ErrInUse) || len(w.backend.Sizes()) == 0 {
+		t.Errorf("%v, left %v", err, w.backend.Sizes())
+	}
+}
+
 // A look that fails, as on a mount that the MDS has evicted, says nothing of the mark:
 // the next call may be answered.
 func TestDeleteKeepsADirectoryWhoseMarkIsNotSeen(t *testing.T) {

@@ -51,7 +51,7 @@ func (s *session) mountOf(at place) line[*cephfs.MountInfo] {
 }
 
 func (s *session) mountKey(at place) string {
-	return fmt.Sprintf("%x %q %q", s.identity, at.fileSystem, at.root)
+	return fmt.Sprintf("%x %q %q %t", s.identity, at.fileSystem, at.root, at.ours)
 }
 
 // mount mounts the place's root by itself, rather than on the session's

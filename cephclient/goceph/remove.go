@@ -29,7 +29,7 @@ func (d directories) Remove(ctx context.Context, volume cephclient.Volume) error
 	mounted := false
 	_, err := callMount(ctx, d.session, op, volume, func(mount *cephfs.MountInfo, at place) (none, error) {
 		mounted = true
-		err := remove(mount, op, at)
+		err := remove(mount, op, at, volume.Mark)
 		if err == nil {
 			d.session.startPurge(at) // here, because the caller may have given up by now
 		}
@@ -53,9 +53,12 @@ func absentRoot(op operation, volume cephclient.Volume) error {
 	return e
 }
 
-func remove(mount *cephfs.MountInfo, op operation, at place) error {
+func remove(mount *cephfs.MountInfo, op operation, at place, mark string) error {
 	found, err := lookUp(mount, at)
 	if err != nil {
+		return err
+	}
+	if err := wantMark(mount, op, at, mark); err != nil {
 		return err
 	}
 	if err := wantNoSnapshots(mount, op, at); err != nil {
@@ -72,6 +75,18 @@ func removeLegacyMeta(mount *cephfs.MountInfo, volume cephclient.Volume) error {
 		return nil
 	}
 	return unlessAbsent(mount.Unlink(name))
+}
+
+// wantMark refuses a directory that says something else of its owner than was seen.
+func wantMark(mount *cephfs.MountInfo, op operation, at place, mark string) error {
+	if mark == "" {
+		return nil
+	}
+	now, err := attributes{mount: mount, directory: at.directory}.get(ownerAttribute)
+	if err != nil || now == mark {
+		return err
+	}
+	return cephclient.NewError(cephclient.ErrInUse, op.name, fmt.Sprintf("it says by now that it belongs to %q", now), false)
 }
 
 // wantNoSnapshots does not count those of directories above, which are called
