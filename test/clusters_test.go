@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // The tests of this file stop daemons of the second cluster, so they are not
@@ -58,11 +59,15 @@ func TestHungClusterDelaysOnlyItsOwnClaims(t *testing.T) {
 }
 
 // A claim that is deleted while its volume is being made leaves nothing: what was
-// begun is finished, and then deleted.
+// begun is finished, and then deleted, also if the nodes' secret went with the claim, as
+// it does with their namespace.
 func TestClaimDeletedWhileItsVolumeIsBeingMade(t *testing.T) {
 	ceph := suite.ceph[1]
 	s := newScene(t)
-	classes := []string{s.rbdClass(ceph), s.cephfsClass(ceph)}
+	const ownSecret = "nodes"
+	s.publishKey(ceph, rbdUserID, ownSecret)
+	withOwnSecret := s.rbdClass(ceph, without("userSecretNamespace"), with("userSecretName", ownSecret))
+	classes := []string{s.rbdClass(ceph), s.cephfsClass(ceph), withOwnSecret}
 	for _, class := range classes {
 		s.made(class, "1Gi")
 	}
@@ -75,6 +80,9 @@ func TestClaimDeletedWhileItsVolumeIsBeingMade(t *testing.T) {
 		s.event(claim, "ProvisioningFailed", "create", volumeName(claim), "timed out")
 		s.deleteClaim(claim)
 		s.eventually("the claim is gone", claimIsGone(claim))
+	}
+	if err := suite.client.CoreV1().Secrets(s.namespace).Delete(t.Context(), ownSecret, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
 	}
 	for _, claim := range claims {
 		// An attempt may have been under way when the claim went. Only when one has
