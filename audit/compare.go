@@ -85,7 +85,7 @@ func (s *state) judgeFound(f *found, pv *volume) (Finding, bool) {
 		return f.about(MarkedCopy, fmt.Sprintf("it has the mark of claim %s/%s, but not its name: somebody has copied, cloned or renamed its volume", owner.Namespace, owner.Claim)), true
 	case s.volumes[owner.PersistentVolume] != nil:
 		return f.about(MarkedCopy, fmt.Sprintf("it has the mark of PersistentVolume %s, which leads to another volume: somebody has copied it, or its class had another place before", owner.PersistentVolume)), true
-	case s.exists(owner) || s.isHeld(f.Volume):
+	case s.exists(owner) || s.isHeld(f):
 		return Finding{}, false // its claim is being provisioned, or another PersistentVolume has it
 	}
 	detail := fmt.Sprintf("PersistentVolume %s and claim %s/%s (%s) are gone", owner.PersistentVolume, owner.Namespace, owner.Claim, owner.ClaimUID)

@@ -170,7 +170,7 @@ func (s *state) mayDelete(orphan Finding, grace time.Duration, now time.Time) (r
 func (s *state) isExamined(cluster, path string) bool {
 	for at, examined := range s.examined {
 		home := cephclient.Volume{Kind: at.place.Kind, Root: at.place.Root, Group: at.place.Group}.Home()
-		if examined && at.cluster == cluster && at.place.Kind == cephclient.CephFS && strings.HasPrefix(path, home+"/") {
+		if examined && at.cluster == cluster && at.place.Kind == cephclient.CephFS && strings.HasPrefix(path, strings.TrimSuffix(home, "/")+"/") {
 			return true
 		}
 	}

@@ -123,10 +123,12 @@ func (k *kubernetes) isMentioned(volume cephclient.Volume) bool {
 	return k.anySays(func(text string) bool { return text == volume.Name || leadsTo(text, volume) })
 }
 
-// isHeld reports the same of PersistentVolumes of ours that lead elsewhere, such as into it.
-func (k *kubernetes) isHeld(volume cephclient.Volume) bool {
+// isHeld reports the same of PersistentVolumes of ours that lead elsewhere in the same pool or
+// file system, such as into it.
+func (k *kubernetes) isHeld(f *found) bool {
 	for _, pv := range k.volumes {
-		if pv.source.Kind == volume.Kind && (leadsTo(pv.source.Home(), volume) || leadsTo(pv.source.Path, volume)) {
+		if pv.site.cluster == f.site.cluster && pv.source.Kind == f.Kind && pv.source.Container == f.Container &&
+			(leadsTo(pv.source.Home(), f.Volume) || leadsTo(pv.source.Path, f.Volume)) {
 			return true
 		}
 	}

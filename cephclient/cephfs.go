@@ -96,7 +96,7 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 	}
 	if absent || found.QuotaBytes == Unlimited {
 		if info, err = b.create(ctx, volume, sizeBytes, options); err != nil && absent {
-			return Info{}, b.takeBack(ctx, volume, err)
+			return Info{}, b.takeBack(ctx, volume, options.Owner, err)
 		} else if err != nil {
 			return Info{}, err
 		}
@@ -106,7 +106,7 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 	}
 	err = afterWrite(b.store(volume).Mark(ctx, info.Volume, options.Owner))
 	if err != nil && absent {
-		err = b.takeBack(ctx, volume, err)
+		err = b.takeBack(ctx, volume, options.Owner, err)
 	}
 	return home.addTo(info), err
 }

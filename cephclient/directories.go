@@ -35,7 +35,7 @@ func taken(volume Volume, found CephFSInfo, claim Owner, detail string) error {
 
 // takeBack removes a volume that was absent before and can't be completed, so that
 // nothing is left of it.
-func (b cephfsBackend) takeBack(ctx context.Context, volume Volume, failure error) error {
+func (b cephfsBackend) takeBack(ctx context.Context, volume Volume, owner Owner, failure error) error {
 	var e *Error
 	if !errors.As(failure, &e) || !e.Wrote {
 		return failure
@@ -48,6 +48,7 @@ func (b cephfsBackend) takeBack(ctx context.Context, volume Volume, failure erro
 	default:
 		return failure
 	}
+	volume.Mark = owner.String()
 	if err := b.store(volume).Remove(ctx, volume); err != nil && !errors.Is(err, ErrNotFound) {
 		return failure
 	}

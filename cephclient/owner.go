@@ -33,8 +33,10 @@ func (o Owner) String() string {
 // ParseOwner reads what [Owner.String] wrote. Any other text is nobody's, such as what pods
 // have written into a directory for the terminal of an administrator.
 func ParseOwner(text string) (owner Owner, ok bool) {
+	type fields Owner // which print as they are
 	err := json.Unmarshal([]byte(text), &owner)
-	if err != nil || owner.ClaimUID == "" || strings.ContainsFunc(fmt.Sprint(owner), func(r rune) bool { return !unicode.IsPrint(r) }) {
+	isHostile := strings.ContainsFunc(fmt.Sprint(fields(owner)), func(r rune) bool { return !unicode.IsPrint(r) })
+	if err != nil || owner.ClaimUID == "" || isHostile {
 		return Owner{}, false
 	}
 	return owner, true

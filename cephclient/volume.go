@@ -20,8 +20,8 @@ type Volume struct {
 	Group     string // subvolume group, or what lies between a directory's root and name; empty for RBD
 	Name      string
 	Path      string // CephFS: what nodes mount; empty until the volume is made
-	// Mark is what a directory has been seen to say of its owner. If it is not empty, Delete
-	// leaves one alone that says something else by then: names that are chosen come again.
+	// Mark is what a directory has been seen to say of its owner, if it says any. Delete leaves
+	// one alone that says another by then: names that are chosen come again.
 	Mark string
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -68,7 +69,7 @@ func (p *Provisioner) alone(ctx context.Context, cluster cephclient.Cluster, pv 
 // mayBeIn reports whether a PV's monitors, as an old volume has them from its class, may be
 // those of a cluster: one that is the same suffices, and not to know is no proof.
 func (p *Provisioner) mayBeIn(ctx context.Context, cluster cephclient.Cluster, pv *corev1.PersistentVolume) bool {
-	parsed, err := pvspec.MonitorsOf(pv)
+	parsed, err := pvspec.ParseMonitors(strings.Join(pvspec.Addresses(pv), ","))
 	if err != nil {
 		return true
 	}

@@ -106,17 +106,19 @@ func MayHold(pv, other *corev1.PersistentVolume) bool {
 	case here.CephFS != nil && there.CephFS != nil:
 		return isWithin(there.CephFS.Path, here.CephFS.Path)
 	case here.CephFS != nil && there.CSI != nil:
-		return csiSays(there.CSI, path.Base(CleanPath(here.CephFS.Path))) || isWithin(there.CSI.VolumeAttributes["rootPath"], here.CephFS.Path)
+		return csiSays(there.CSI, here.CephFS.Path) || isWithin(there.CSI.VolumeAttributes["rootPath"], here.CephFS.Path)
 	case here.RBD != nil && there.CSI != nil:
 		return csiSays(there.CSI, here.RBD.RBDImage)
 	}
 	return false
 }
 
-// csiSays reports whether a CSI driver may go by the name of a dynamic volume.
-func csiSays(csi *corev1.CSIPersistentVolumeSource, name string) bool {
-	uid, dynamic := strings.CutPrefix(name, namePrefix)
-	if !dynamic || uid == "" {
+// csiSays reports whether a CSI driver may go by the name of a dynamic volume, which is an
+// image's, or part of a path.
+func csiSays(csi *corev1.CSIPersistentVolumeSource, place string) bool {
+	_, uid, _ := strings.Cut(place, namePrefix)
+	uid, _, _ = strings.Cut(uid, "/")
+	if uid == "" {
 		return false
 	}
 	for _, said := range csi.VolumeAttributes {

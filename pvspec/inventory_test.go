@@ -48,6 +48,8 @@ func TestMayHold(t *testing.T) {
 		"another directory of CSI":      {chosen, csi("data", map[string]string{"rootPath": "/volumes/csi/data"}), false},
 		"a volume of CSI without path":  {chosen, csi("data", nil), false},
 		"the same subvolume":            {subvolume, subvolume, true},
+		"a subvolume of CSI":            {subvolume, csi("x", map[string]string{"subvolumeName": "kubernetes-dynamic-pvc-" + uid}), true},
+		"another subvolume of CSI":      {subvolume, csi("x", map[string]string{"subvolumeName": "csi-vol-1"}), false},
 		"a directory and an image":      {chosen, ours, false},
 		"what has no source":            {ours, &corev1.PersistentVolume{}, false},
 	} {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -44,22 +43,31 @@ func ParseMonitors(text string) ([]string, error) {
 	return monitors, nil
 }
 
-// MonitorsOf returns those of a PV that are written as [ParseMonitors] has them. Others do
-// no harm beside them: no source of a PV can be corrected, and old ones have v2 addresses too.
-func MonitorsOf(pv *corev1.PersistentVolume) ([]string, error) {
-	var written []string
+// Addresses are a PV's monitors, as they are written.
+func Addresses(pv *corev1.PersistentVolume) []string {
 	switch {
 	case pv.Spec.RBD != nil:
-		written = pv.Spec.RBD.CephMonitors
+		return pv.Spec.RBD.CephMonitors
 	case pv.Spec.CephFS != nil:
-		written = pv.Spec.CephFS.Monitors
+		return pv.Spec.CephFS.Monitors
 	}
-	written = slices.Clone(written)
-	all, err := ParseMonitors(strings.Join(written, ","))
+	return nil
+}
+
+// MonitorsOf returns those of a PV's monitors that are written as [ParseMonitors] has them.
+// Others do no harm beside them: no source of a PV can be corrected, and old ones have v2
+// addresses too.
+func MonitorsOf(pv *corev1.PersistentVolume) ([]string, error) {
+	all, err := ParseMonitors(strings.Join(Addresses(pv), ","))
 	if err == nil {
 		return all, nil
 	}
-	valid := slices.DeleteFunc(written, func(each string) bool { _, err := ParseMonitors(each); return err != nil })
+	var valid []string
+	for _, each := range Addresses(pv) {
+		if _, err := ParseMonitors(each); err == nil {
+			valid = append(valid, each)
+		}
+	}
 	if len(valid) == 0 {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func (b *Backend) Grow(_ context.Context, volume cephclient.Volume, sizeBytes in
 // Delete implements [cephclient.Backend].
 func (b *Backend) Delete(_ context.Context, volume cephclient.Volume) error {
 	_, err := b.do("Delete", volume, func(int64, bool) (int64, error) {
-		if volume.IsDirectory() && volume.Mark != "" && volume.Mark != b.Owner {
+		if _, marked := cephclient.ParseOwner(b.Owner); volume.IsDirectory() && marked && volume.Mark != b.Owner {
 			return 0, cephclient.NewError(cephclient.ErrInUse, "delete "+volume.String(), "it belongs to another", false)
 		}
 		return gone, nil

@@ -77,13 +77,10 @@ func removeLegacyMeta(mount *cephfs.MountInfo, volume cephclient.Volume) error {
 	return unlessAbsent(mount.Unlink(name))
 }
 
-// wantMark refuses a directory that says something else of its owner than was seen.
+// wantMark refuses a directory that says another owner than was seen.
 func wantMark(mount *cephfs.MountInfo, op operation, at place, mark string) error {
-	if mark == "" {
-		return nil
-	}
 	now, err := attributes{mount: mount, directory: at.directory}.get(ownerAttribute)
-	if err != nil || now == mark {
+	if _, marked := cephclient.ParseOwner(now); err != nil || !marked || now == mark {
 		return err
 	}
 	return cephclient.NewError(cephclient.ErrInUse, op.name, fmt.Sprintf("it says by now that it belongs to %q", now), false)
