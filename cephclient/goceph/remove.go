@@ -83,7 +83,9 @@ func wantMark(mount *cephfs.MountInfo, op operation, at place, mark string) erro
 	if _, marked := cephclient.ParseOwner(now); err != nil || !marked || now == mark {
 		return err
 	}
-	return cephclient.NewError(cephclient.ErrInUse, op.name, fmt.Sprintf("it says by now that it belongs to %q", now), false)
+	e := cephclient.NewError(cephclient.ErrInUse, op.name, "it says by now that it belongs to "+now, false)
+	e.Remedy = "it is looked at again by itself"
+	return e
 }
 
 // wantNoSnapshots does not count those of directories above, which are called
