@@ -59,7 +59,7 @@ func (p *Provisioner) alone(ctx context.Context, cluster cephclient.Cluster, pv 
 		return err
 	}
 	for _, other := range volumes {
-		if other.UID != pv.UID && pvspec.MayHold(pv, other) && p.mayBeIn(ctx, cluster, other) {
+		if other.Name != pv.Name && pvspec.MayHold(pv, other) && p.mayBeIn(ctx, cluster, other) {
 			return fmt.Errorf("PersistentVolume %s leads to the same data, so nothing is deleted as long as both are there: to keep the data, delete this PersistentVolume by hand (kubectl delete pv %s)", other.Name, pv.Name)
 		}
 	}

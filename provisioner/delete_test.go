@@ -112,6 +112,18 @@ func TestDeleteKeepsWhatAnotherVolumeLeadsTo(t *testing.T) {
 	}
 }
 
+// An informer may still have the volume that was there before under this name.
+func TestDeleteIsNotKeptFromByItsOwnPast(t *testing.T) {
+	backend := &cephfake.Backend{}
+	pv := released(t, backend)
+	before := pv.DeepCopy()
+	before.UID = "before"
+	err := provisioner.New(provisioner.Options{Access: access{backend: backend}, Client: cluster(pv), Volumes: informed(before)}).Delete(t.Context(), pv)
+	if err != nil || len(backend.Sizes()) > 0 {
+		t.Errorf("%v, left %v", err, backend.Sizes())
+	}
+}
+
 func TestShouldDelete(t *testing.T) {
 	p := rbd(access{})
 	pv := released(t, &cephfake.Backend{})
