@@ -157,7 +157,7 @@ func (f *Finisher) finish(ctx context.Context, p *Provisioner, each controller.P
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("store PersistentVolume %s: %w", pv.Name, err)
 	}
-	f.Unfinished.forget(pv.Name)
+	f.Unfinished.finish(pv.Name)
 	log.Info("What was begun for a claim that is gone is finished, so that it can be deleted")
 	return nil
 }

@@ -253,6 +253,24 @@ func TestWhatTheLibraryHasForgottenIsFinished(t *testing.T) {
 	}
 }
 
+// The library may try once more what has been finished, and deleted since.
+func TestWhatIsFinishedIsNotMadeAgain(t *testing.T) {
+	journal, client, backend := &notes{stored: map[string]string{}}, cluster(), &fake.Backend{}
+	p := newProcess(journal, client, backend)
+	if _, _, err := p.Provision(t.Context(), ownOptions()); err != nil {
+		t.Fatal(err)
+	}
+	p.finisher.Pass(t.Context())
+	if err := backend.Delete(t.Context(), cephclient.Volume{Name: name}); err != nil {
+		t.Fatal(err)
+	}
+	_, state, err := p.Provision(t.Context(), ownOptions())
+	var ignored *controller.IgnoredError
+	if !errors.As(err, &ignored) || state != controller.ProvisioningFinished || len(backend.Sizes()) > 0 {
+		t.Errorf("%s, %v, volumes %v", state, err, backend.Sizes())
+	}
+}
+
 // A namespace that is deleted takes the nodes' secret with it. What was begun for a claim in it
 // is finished nevertheless; what was not, is not begun.
 func TestTheNextProcessFinishesWithoutTheSecretsOfTheNamespace(t *testing.T) {

@@ -79,6 +79,9 @@ func (p *Provisioner) SupportsBlock(context.Context) bool { return p.kind == cep
 // PersistentVolume in the end even if the claim is deleted meanwhile, or this process
 // ends.
 func (p *Provisioner) Provision(ctx context.Context, options controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
+	if p.unfinished.isFinished(options.PVName) {
+		return nil, controller.ProvisioningFinished, &controller.IgnoredError{Reason: "the claim is gone, and what was begun for it is finished"}
+	}
 	request, err := p.request(ctx, options)
 	if err != nil {
 		return nil, controller.ProvisioningNoChange, err

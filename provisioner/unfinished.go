@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -35,9 +36,13 @@ type Unfinished struct {
 	recalling sync.Mutex
 	recalled  bool // what earlier processes have begun is known
 
-	mu    sync.Mutex
-	begun map[string]*begun // by the PersistentVolume's name
+	mu       sync.Mutex
+	begun    map[string]*begun    // by the PersistentVolume's name
+	finished map[string]time.Time // the same, of claims that are gone, and since when
 }
+
+// finishedFor is longer than the library waits between two tries.
+const finishedFor = time.Hour
 
 // begun is one volume that is being provisioned.
 type begun struct {
@@ -54,7 +59,7 @@ type note struct {
 
 // NewUnfinished knows nothing until it has read the journal.
 func NewUnfinished(journal Journal) *Unfinished {
-	return &Unfinished{journal: journal, begun: map[string]*begun{}}
+	return &Unfinished{journal: journal, begun: map[string]*begun{}, finished: map[string]time.Time{}}
 }
 
 // begin is called before anything is made, and ended when the try has ended: made says
@@ -86,6 +91,26 @@ func (u *Unfinished) begin(ctx context.Context, options controller.ProvisionOpti
 			u.forget(options.PVName)
 		}
 	}, nil
+}
+
+// finish is called when the PersistentVolume of a claim that is gone is stored. The library,
+// which may still have the claim in mind, is not to make it once more.
+func (u *Unfinished) finish(volume string) {
+	u.forget(volume)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	maps.DeleteFunc(u.finished, func(_ string, since time.Time) bool { return time.Since(since) > finishedFor })
+	u.finished[volume] = time.Now()
+}
+
+func (u *Unfinished) isFinished(volume string) bool {
+	if u == nil {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, finished := u.finished[volume]
+	return finished
 }
 
 // knows reports whether an earlier try may have made something.
