@@ -27,7 +27,8 @@ func FuzzOwner(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text, uid, name string, entries int64) {
 		owner, marked := cephclient.ParseOwner(text)
-		if marked && owner.ClaimUID == "" {
+		said := strings.Join([]string{owner.Installation, owner.Namespace, owner.Claim, owner.ClaimUID, owner.PersistentVolume}, "")
+		if marked && (owner.ClaimUID == "" || !isPrintable(said)) {
 			t.Errorf("%q is nobody's mark", text)
 		}
 		if again, ok := cephclient.ParseOwner(owner.String()); marked && (!ok || again != owner) {
@@ -35,12 +36,15 @@ func FuzzOwner(f *testing.F) {
 		}
 		mine := cephclient.Owner{Installation: text, Namespace: name, Claim: uid, ClaimUID: uid, PersistentVolume: name}
 		isText := utf8.ValidString(text) && utf8.ValidString(uid) && utf8.ValidString(name)
-		isPrintable := !strings.ContainsFunc(text+uid+name, func(r rune) bool { return !unicode.IsPrint(r) })
-		if again, ok := cephclient.ParseOwner(mine.String()); isText && (ok != (uid != "" && isPrintable) || ok && again != mine) {
+		if again, ok := cephclient.ParseOwner(mine.String()); isText && (ok != (uid != "" && isPrintable(text+uid+name)) || ok && again != mine) {
 			t.Errorf("%+v is read back as %+v", mine, again)
 		}
 		adopt(t, mine, cephclient.CephFSInfo{QuotaBytes: gib, Entries: entries, Owner: text, Path: "/data/ns/" + name})
 	})
+}
+
+func isPrintable(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // adopt holds that a directory with data is given to the claim that its mark names, or
