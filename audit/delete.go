@@ -169,8 +169,8 @@ func (s *state) mayDelete(orphan Finding, grace time.Duration, now time.Time) (r
 // isExamined reports whether all volumes at or above a path of CephFS would have been seen.
 func (s *state) isExamined(cluster, path string) bool {
 	for at, examined := range s.examined {
-		home := cephclient.Volume{Kind: at.place.Kind, Root: at.place.Root, Group: at.place.Group}.Home()
-		if examined && at.cluster == cluster && at.place.Kind == cephclient.CephFS && strings.HasPrefix(path, strings.TrimSuffix(home, "/")+"/") {
+		above := strings.TrimSuffix(at.place.Path(), "/") + "/"
+		if examined && at.cluster == cluster && at.place.Kind == cephclient.CephFS && strings.HasPrefix(path, above) {
 			return true
 		}
 	}

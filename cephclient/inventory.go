@@ -34,6 +34,9 @@ func (p Place) String() string {
 	return "subvolume group " + p.Container + ":" + p.Group
 }
 
+// Path is the directory that volumes of CephFS lie in.
+func (p Place) Path() string { return Volume{Kind: p.Kind, Root: p.Root, Group: p.Group}.Home() }
+
 // Home is what no other volume of the pool or file system has: the image's name, or
 // the path of the directory that a subvolume or directory is.
 func (v Volume) Home() string {

@@ -62,12 +62,12 @@ func (p *Provisioner) stillReleased(ctx context.Context, pv *corev1.PersistentVo
 		return &controller.IgnoredError{Reason: "PersistentVolume " + pv.Name + " is not to be deleted any more"}
 	}
 	ref := now.Spec.ClaimRef
-	claim, err := p.client.CoreV1().PersistentVolumeClaims(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	claim, err := claimNow(ctx, p.client, ref.Namespace, ref.Name, ref.UID)
 	switch {
-	case apierrors.IsNotFound(err) || err == nil && claim.UID != ref.UID:
-		return nil
 	case err != nil:
 		return fmt.Errorf("look whether claim %s/%s is gone: %w", ref.Namespace, ref.Name, err)
+	case claim == nil:
+		return nil
 	case claim.Spec.VolumeName != "" && claim.Spec.VolumeName != pv.Name:
 		return nil // it has found another volume
 	}

@@ -110,11 +110,11 @@ func (f *Finisher) look(ctx context.Context, each controller.ProvisionOptions) e
 	if !apierrors.IsNotFound(err) {
 		return err
 	}
-	claim, err := f.Client.CoreV1().PersistentVolumeClaims(each.PVC.Namespace).Get(ctx, each.PVC.Name, metav1.GetOptions{})
+	claim, err := claimNow(ctx, f.Client, each.PVC.Namespace, each.PVC.Name, each.PVC.UID)
 	switch {
-	case apierrors.IsNotFound(err) || err == nil && claim.UID != each.PVC.UID:
 	case err != nil:
 		return err
+	case claim == nil:
 	case claim.Spec.VolumeName == "":
 		return nil // the library provisions for it
 	case claim.Spec.VolumeName == each.PVName && (claim.Status.Phase == corev1.ClaimBound || claim.Status.Phase == corev1.ClaimLost):

@@ -7,8 +7,6 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
@@ -159,10 +157,9 @@ func (p *Provisioner) mustFinish(ctx context.Context, options controller.Provisi
 	return p.unfinished.knows(options.PVName) && p.isGone(ctx, options.PVC)
 }
 
-// isGone asks the API server.
 func (p *Provisioner) isGone(ctx context.Context, claim *corev1.PersistentVolumeClaim) bool {
-	now, err := p.client.CoreV1().PersistentVolumeClaims(claim.Namespace).Get(ctx, claim.Name, metav1.GetOptions{})
-	return apierrors.IsNotFound(err) || err == nil && now.UID != claim.UID
+	now, err := claimNow(ctx, p.client, claim.Namespace, claim.Name, claim.UID)
+	return now == nil && err == nil
 }
 
 // ensure makes or adopts the volume, and brings an adopted one that is smaller

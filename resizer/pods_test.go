@@ -122,7 +122,7 @@ func TestUseOfNowIsNotThatOfACache(t *testing.T) {
 		_, err := asked.use(t.Context(), claim, pv, resource.MustParse("2Gi"), now)
 		answered <- err
 	}()
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(100 * time.Millisecond) // time enough for the question; if it comes later, the answer is the same
 	asked.listings[claim.Namespace] = listing{at: time.Now(), cached: true}
 	<-asked.asking
 	if err := <-answered; err != nil || len(client.Actions()) != 1 {

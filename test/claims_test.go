@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -226,7 +227,12 @@ func (s *scene) deleteClaim(claim *corev1.PersistentVolumeClaim) {
 // gone waits until a volume is no more in Kubernetes.
 func (s *scene) gone(pv string) {
 	s.t.Helper()
-	s.eventually("volume "+pv+" is gone", func(ctx context.Context) error {
+	s.goneIn(patience, pv)
+}
+
+func (s *scene) goneIn(patience time.Duration, pv string) {
+	s.t.Helper()
+	gone := s.eventuallyIn(s.t.Context(), pollInterval, patience, "volume "+pv+" is gone", func(ctx context.Context) error {
 		now, err := getVolume(ctx, pv)
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -236,6 +242,9 @@ func (s *scene) gone(pv string) {
 		}
 		return err
 	})
+	if !gone {
+		s.t.FailNow()
+	}
 }
 
 // traceless waits until Ceph has nothing of a claim's volume.

@@ -110,10 +110,10 @@ func TestDeleteLargeImage(t *testing.T) {
 			if byMgr {
 				give()
 			}
-			claim, pv := s.made(s.rbdClass(ceph, s.asAdmin()...), "64Gi")
+			claim, pv := s.made(s.rbdClass(ceph, s.asAdmin()...), "256Gi")
 			id := ceph.image(t, imageSpec(claim)).ID
 			s.deleteClaim(claim)
-			s.gone(pv.Name)
+			s.goneIn(leftoverPatience, pv.Name) // without the mgr, longer than several attempts last
 			trashed, err := ceph.trash(t.Context(), defaultPool)
 			if got := slices.Contains(trashed, volumeName(claim)); err != nil || got != byMgr {
 				t.Errorf("when the volume has gone its image is in the trash: %t, want %t (%v)", got, byMgr, err)

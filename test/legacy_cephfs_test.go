@@ -67,29 +67,39 @@ func (l legacyCephFS) inKubernetes(s *scene, ceph *cephCluster, class string) (*
 	if _, err := core.Secrets(volumeSecrets).Create(s.t.Context(), secret, metav1.CreateOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
-	pv := &corev1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: "pvc-" + s.namespace + "-" + strings.ReplaceAll(l.share, ".", "-"),
-			Annotations: map[string]string{
-				"cephFSProvisionerIdentity": "cephfs-provisioner-1", "cephShare": l.share,
-				"pv.kubernetes.io/provisioned-by": legacyProvisioner,
-			},
+	return s.oldVolume(class, "pvc-"+s.namespace+"-"+strings.ReplaceAll(l.share, ".", "-"), corev1.PersistentVolumeFilesystem,
+		map[string]string{
+			"cephFSProvisionerIdentity": "cephfs-provisioner-1", "cephShare": l.share,
+			"pv.kubernetes.io/provisioned-by": legacyProvisioner,
 		},
+		corev1.PersistentVolumeSource{CephFS: &corev1.CephFSPersistentVolumeSource{
+			Monitors: strings.Split(ceph.Monitors, ","), Path: l.path(), User: l.user,
+			SecretRef: &corev1.SecretReference{Name: l.secretName(), Namespace: volumeSecrets},
+		}})
+}
+
+// oldVolume is a PersistentVolume of 1 GiB as another provisioner has made it, with its claim.
+func (s *scene) oldVolume(
+	class, name string, mode corev1.PersistentVolumeMode, annotations map[string]string, source corev1.PersistentVolumeSource,
+) (*corev1.PersistentVolumeClaim, *corev1.PersistentVolume) {
+	s.t.Helper()
+	pv := &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations},
 		Spec: corev1.PersistentVolumeSpec{
 			StorageClassName:              class,
 			Capacity:                      quantities(map[corev1.ResourceName]string{corev1.ResourceStorage: "1Gi"}),
 			AccessModes:                   []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
-			PersistentVolumeSource: corev1.PersistentVolumeSource{CephFS: &corev1.CephFSPersistentVolumeSource{
-				Monitors: strings.Split(ceph.Monitors, ","), Path: l.path(), User: l.user,
-				SecretRef: &corev1.SecretReference{Name: l.secretName(), Namespace: volumeSecrets},
-			}},
+			VolumeMode:                    &mode,
+			PersistentVolumeSource:        source,
 		},
 	}
-	if _, err := core.PersistentVolumes().Create(s.t.Context(), pv, metav1.CreateOptions{}); err != nil {
+	if _, err := suite.client.CoreV1().PersistentVolumes().Create(s.t.Context(), pv, metav1.CreateOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
-	claim := s.claim(class, "1Gi", func(claim *corev1.PersistentVolumeClaim) { claim.Spec.VolumeName = pv.Name })
+	claim := s.claim(class, "1Gi", func(claim *corev1.PersistentVolumeClaim) {
+		claim.Spec.VolumeName, claim.Spec.VolumeMode = name, &mode
+	})
 	return claim, s.bound(claim)
 }
 

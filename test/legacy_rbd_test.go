@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const inTreeRBD = "kubernetes.io/rbd"
@@ -20,32 +19,12 @@ func (s *scene) legacyRBD(ceph *cephCluster, class string, mode corev1.Persisten
 	s.t.Helper()
 	image := "kubernetes-dynamic-pvc-by-lot-" + s.namespace
 	ceph.run(s.t, "rbd", "create", "--no-progress", "--image-feature=layering", "--size=1024M", path.Join(defaultPool, image))
-	pv := &corev1.PersistentVolume{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: "pvc-" + s.namespace,
-			Annotations: map[string]string{
-				"kubernetes.io/createdby": "rbd-dynamic-provisioner", "pv.kubernetes.io/provisioned-by": inTreeRBD,
-			},
-		},
-		Spec: corev1.PersistentVolumeSpec{
-			StorageClassName:              class,
-			Capacity:                      quantities(map[corev1.ResourceName]string{corev1.ResourceStorage: "1Gi"}),
-			AccessModes:                   []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
-			PersistentVolumeReclaimPolicy: corev1.PersistentVolumeReclaimDelete,
-			VolumeMode:                    &mode,
-			PersistentVolumeSource: corev1.PersistentVolumeSource{RBD: &corev1.RBDPersistentVolumeSource{
-				CephMonitors: strings.Split(ceph.Monitors, ","), RBDPool: defaultPool, RBDImage: image, RadosUser: rbdUserID,
-				Keyring: "/etc/ceph/keyring", SecretRef: &corev1.SecretReference{Name: rbdUserSecret, Namespace: ceph.Name},
-			}},
-		},
-	}
-	if _, err := suite.client.CoreV1().PersistentVolumes().Create(s.t.Context(), pv, metav1.CreateOptions{}); err != nil {
-		s.t.Fatal(err)
-	}
-	claim := s.claim(class, "1Gi", func(claim *corev1.PersistentVolumeClaim) {
-		claim.Spec.VolumeName, claim.Spec.VolumeMode = pv.Name, &mode
-	})
-	return claim, s.bound(claim)
+	return s.oldVolume(class, "pvc-"+s.namespace, mode,
+		map[string]string{"kubernetes.io/createdby": "rbd-dynamic-provisioner", "pv.kubernetes.io/provisioned-by": inTreeRBD},
+		corev1.PersistentVolumeSource{RBD: &corev1.RBDPersistentVolumeSource{
+			CephMonitors: strings.Split(ceph.Monitors, ","), RBDPool: defaultPool, RBDImage: image, RadosUser: rbdUserID,
+			Keyring: "/etc/ceph/keyring", SecretRef: &corev1.SecretReference{Name: rbdUserSecret, Namespace: ceph.Name},
+		}})
 }
 
 // inTreeClass is one as that provisioner had it.
@@ -59,6 +38,7 @@ func (s *scene) inTreeClass(ceph *cephCluster) string {
 	})
 }
 
+// takeOver does what docs/parameters.md tells an administrator to do.
 func (s *scene) takeOver(pv *corev1.PersistentVolume) {
 	s.t.Helper()
 	if _, err := kubectl(s.t.Context(), "annotate", "pv", pv.Name, "--overwrite", "pv.kubernetes.io/provisioned-by="+s.rbd); err != nil {

@@ -33,7 +33,7 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 	const asked = 2 // what the mgr is asked at once
 	claims(3 * asked)
 	for _, claim := range waiting {
-		s.event(claim, "ProvisioningFailed", "answer", "mgr", "`ceph mgr fail` has a standby take over")
+		s.event(claim, "ProvisioningFailed", "no answer from the mgr", "`ceph mgr fail` has a standby take over")
 	}
 	s.wantNotes(asked) // of those that are asked for
 	claims(3 * asked)  // while the calls of the first are still under way

@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ceph.example/ceph-provisioner/cephclient"
+	"ceph.example/ceph-provisioner/cephclient/goceph"
+)
+
+// adapter reaches Ceph as the controller does, without Kubernetes, and as an administrator:
+// for moments between two calls that no claim can be brought to.
+func (c *cephCluster) adapter(t *testing.T) (*goceph.Pool, cephclient.Cluster, cephclient.Credentials) {
+	t.Helper()
+	key, err := c.key(t.Context(), "admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := goceph.NewPool(goceph.Options{Timeout: patience, CallsPerService: 2})
+	t.Cleanup(func() { pool.Close(context.Background()) })
+	return pool, cephclient.Cluster{Monitors: strings.Split(c.Monitors, ",")}, cephclient.Credentials{ID: "admin", Key: cephclient.NewSecret(key)}
+}
+
+// ownRoot makes a root of the test's, with a directory in it.
+func (s *scene) ownRoot(ceph *cephCluster, directory string) (root string) {
+	s.t.Helper()
+	root = "/" + s.namespace
+	if err := os.MkdirAll(ceph.path(root, directory), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = os.RemoveAll(ceph.path(root)) })
+	return root
+}
+
+// Names that are chosen come again: a directory that says another owner than was seen, or says
+// one where none was seen, is not the one that is to be removed.
+func TestDirectoryOfAnotherOwnerStays(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	s := newScene(t)
+	pool, cluster, credentials := ceph.adapter(t)
+	root := s.ownRoot(ceph, "ns/data")
+	before := cephclient.Owner{Installation: "here", ClaimUID: "1"}.String()
+	now := cephclient.Owner{Installation: "here", ClaimUID: "2"}.String()
+	if err := syscall.Setxattr(ceph.path(root, "ns/data"), "user."+ownerKey, []byte(now), 0); err != nil {
+		t.Fatal(err)
+	}
+	backend, err := pool.Backend(t.Context(), cephclient.CephFS, cluster, credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	volume := cephclient.Volume{Kind: cephclient.CephFS, Container: ceph.FileSystem, Root: root, Group: "ns", Name: "data"}
+	for _, seen := range []string{"", before} {
+		volume.Mark = seen
+		if err := backend.Delete(t.Context(), volume); !errors.Is(err, cephclient.ErrInUse) {
+			t.Errorf("seen as %q: %v", seen, err)
+		}
+		if _, err := os.Stat(ceph.path(root, "ns/data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	volume.Mark = now
+	if err := backend.Delete(t.Context(), volume); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(ceph.path(root, "ns/data")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is left: %v", err)
+	}
+}
+
+// An audit that looks at a root first, and purges nothing, does not keep what a crash has
+// left there from being purged by what comes next.
+func TestAuditDoesNotKeepAPurge(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	s := newScene(t)
+	pool, cluster, credentials := ceph.adapter(t)
+	root := s.ownRoot(ceph, ".deleting/left")
+	inventory, err := pool.Inventory(t.Context(), cluster, credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend, err := pool.Backend(t.Context(), cephclient.CephFS, cluster, credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := cephclient.Place{Kind: cephclient.CephFS, Container: ceph.FileSystem, Root: root}
+	if _, err := inventory.List(t.Context(), place, func(string) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(ceph.path(root, ".deleting/left")); err != nil {
+		t.Fatalf("the audit has purged it: %v", err)
+	}
+	volume := cephclient.Volume{Kind: cephclient.CephFS, Container: ceph.FileSystem, Root: root, Name: "absent"}
+	if _, err := backend.Stat(t.Context(), volume); !errors.Is(err, cephclient.ErrNotFound) {
+		t.Fatal(err)
+	}
+	s.eventually("what was left is purged", func(context.Context) error {
+		_, err := os.Stat(ceph.path(root, ".deleting/left"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return errors.Join(err, errors.New("it is there"))
+	})
+}
