@@ -28,6 +28,7 @@ type Journal struct {
 	namespace string
 	writing   sync.Mutex // held by the request under way
 	mu        sync.Mutex
+	written   *batch // by the last request, or the one under way
 	next      *batch
 }
 
@@ -42,7 +43,7 @@ type batch struct {
 // New returns the journal in a namespace.
 func New(client kubernetes.Interface, namespace string) *Journal {
 	j := &Journal{client: client, namespace: namespace}
-	j.next = newBatch()
+	j.written, j.next = newBatch(), newBatch()
 	return j
 }
 
@@ -74,6 +75,22 @@ func (j *Journal) Flush(ctx context.Context) error {
 	return j.commit(ctx, func(map[string]*string) {})
 }
 
+// Settle returns when a note is erased that was to be. Nothing is written for any other.
+func (j *Journal) Settle(ctx context.Context, key string) error {
+	j.mu.Lock()
+	written := j.written
+	_, underWay := written.notes[key]
+	_, waits := j.next.notes[key]
+	j.mu.Unlock()
+	switch {
+	case waits:
+		return j.commit(ctx, func(map[string]*string) {})
+	case underWay:
+		return j.await(ctx, written)
+	}
+	return nil
+}
+
 // Read returns all notes.
 func (j *Journal) Read(ctx context.Context) (map[string]string, error) {
 	stored, err := j.client.CoreV1().ConfigMaps(j.namespace).Get(ctx, Name, metav1.GetOptions{})
@@ -92,9 +109,13 @@ func (j *Journal) commit(ctx context.Context, change func(notes map[string]*stri
 		go j.write(mine)
 	}
 	j.mu.Unlock()
+	return j.await(ctx, mine)
+}
+
+func (j *Journal) await(ctx context.Context, written *batch) error {
 	select {
-	case <-mine.done:
-		return mine.err
+	case <-written.done:
+		return written.err
 	case <-ctx.Done():
 		return fmt.Errorf("write the journal %s/%s: %w", j.namespace, Name, ctx.Err())
 	}
@@ -105,7 +126,7 @@ func (j *Journal) write(due *batch) {
 	j.writing.Lock()
 	defer j.writing.Unlock()
 	j.mu.Lock()
-	j.next = newBatch()
+	j.written, j.next = due, newBatch()
 	j.mu.Unlock()
 	defer close(due.done)
 	if due.err = j.patch(due.notes); due.err == nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -108,6 +109,41 @@ func TestJournalErasesLaterWhatItCouldNot(t *testing.T) {
 		t.Error(err)
 	}
 	wantNotes(t, j, map[string]string{})
+}
+
+// Who settles a note waits for it alone, also where the request that erases it is under way.
+func TestJournalSettlesANote(t *testing.T) {
+	client := fake.NewSimpleClientset(stored(map[string]string{"a": "note", "b": "note"}))
+	requests, entered, proceed := 0, make(chan struct{}), make(chan struct{})
+	client.PrependReactor("patch", "configmaps", func(k8stesting.Action) (bool, runtime.Object, error) {
+		requests++
+		entered <- struct{}{}
+		<-proceed
+		return false, nil, nil
+	})
+	j := journal.New(client, namespace)
+	settled := make(chan error, 2)
+	settle := func() { settled <- j.Settle(t.Context(), "a") }
+	j.Erase("a")
+	go settle() // begins the request
+	<-entered
+	go settle()
+	select {
+	case <-settled:
+		t.Error("settled while the note is there")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(proceed)
+	for range 2 {
+		if err := <-settled; err != nil {
+			t.Error(err)
+		}
+	}
+	wantNotes(t, j, map[string]string{"b": "note"})
+	j.Erase("b")
+	if settle(); requests != 1 || <-settled != nil {
+		t.Errorf("%d requests, want none for other notes", requests)
+	}
 }
 
 func TestJournalThatIsMissingNamesTheRemedy(t *testing.T) {

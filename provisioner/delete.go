@@ -27,6 +27,9 @@ func (p *Provisioner) Delete(ctx context.Context, pv *corev1.PersistentVolume) e
 	if err := p.stillReleased(ctx, pv); err != nil {
 		return err
 	}
+	if err := p.unfinished.settle(ctx, pv.Name); err != nil {
+		return err
+	}
 	cluster, source, err := p.access.Locate(ctx, pv)
 	if err != nil {
 		return err

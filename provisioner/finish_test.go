@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,13 @@ func (n *notes) Flush(context.Context) error {
 	return nil
 }
 
+func (n *notes) Settle(_ context.Context, key string) error {
+	if slices.Contains(n.erased, key) {
+		delete(n.stored, key)
+	}
+	return nil
+}
+
 func (n *notes) Read(context.Context) (map[string]string, error) { return maps.Clone(n.stored), n.err }
 
 // process is one life of the controller.
@@ -68,10 +76,11 @@ func newProcessWith(journal provisioner.Journal, client kubernetes.Interface, ac
 		_ = volumes.Add(&listed.Items[i])
 	}
 	unfinished := provisioner.NewUnfinished(journal)
-	p := provisioner.New(provisioner.Options{Kind: cephclient.RBD, Access: access, Client: client, Unfinished: unfinished})
+	known := corelisters.NewPersistentVolumeLister(volumes)
+	p := provisioner.New(provisioner.Options{Kind: cephclient.RBD, Access: access, Client: client, Volumes: known, Unfinished: unfinished})
 	return process{p, unfinished, &provisioner.Finisher{
 		Unfinished: unfinished, Client: client,
-		Claims: corelisters.NewPersistentVolumeClaimLister(claims), Volumes: corelisters.NewPersistentVolumeLister(volumes), Provisioners: map[string]*provisioner.Provisioner{"ours": p},
+		Claims: corelisters.NewPersistentVolumeClaimLister(claims), Volumes: known, Provisioners: map[string]*provisioner.Provisioner{"ours": p},
 		Timeout: time.Second, Retries: workqueue.NewItemExponentialFailureRateLimiter(0, 0),
 	}}
 }
@@ -268,6 +277,38 @@ func TestWhatIsFinishedIsNotMadeAgain(t *testing.T) {
 	var ignored *controller.IgnoredError
 	if !errors.As(err, &ignored) || state != controller.ProvisioningFinished || len(backend.Sizes()) > 0 {
 		t.Errorf("%s, %v, volumes %v", state, err, backend.Sizes())
+	}
+}
+
+// The note on a volume is gone before the volume is, whichever process has begun it, and
+// whenever it ends: the next one would make it once more.
+func TestWhatIsDeletedIsNotMadeAgain(t *testing.T) {
+	for begunBy, c := range map[string]struct{ ended, stored bool }{
+		"this process":     {stored: true},
+		"an earlier one":   {ended: true, stored: true},
+		"one that is late": {ended: true},
+	} {
+		t.Run(begunBy, func(t *testing.T) {
+			journal, backend := &notes{stored: map[string]string{}}, &fake.Backend{}
+			pv := released(t, backend)
+			client := cluster(pv)
+			p := newProcess(journal, client, backend)
+			if _, _, err := p.Provision(t.Context(), ownOptions()); err != nil || len(journal.stored) != 1 {
+				t.Fatal(err, journal.stored)
+			}
+			if c.ended {
+				p = newProcess(journal, client, backend)
+			}
+			if c.stored {
+				p.unfinished.Stored(pv)
+			}
+			if err := p.Delete(t.Context(), pv); err != nil || len(backend.Sizes()) > 0 {
+				t.Fatal(err, backend.Sizes())
+			}
+			if len(journal.stored) > 0 {
+				t.Errorf("notes %v, want none", journal.stored)
+			}
+		})
 	}
 }
 

@@ -24,6 +24,8 @@ type Journal interface {
 	Erase(key string)
 	// Flush has it happened.
 	Flush(ctx context.Context) error
+	// Settle returns when it has happened to one note.
+	Settle(ctx context.Context, key string) error
 	Read(ctx context.Context) (map[string]string, error)
 }
 
@@ -154,6 +156,20 @@ func (u *Unfinished) forget(volume string) {
 
 // Stored is told of PersistentVolumes that the API server has.
 func (u *Unfinished) Stored(pv *corev1.PersistentVolume) { u.forget(pv.Name) }
+
+// settle returns when the journal has no note of a volume whose PersistentVolume is about to
+// be deleted. The next process would take it for one that was never stored, and make it once
+// more, to finish it.
+func (u *Unfinished) settle(ctx context.Context, volume string) error {
+	if u == nil {
+		return nil // a command that provisions nothing
+	}
+	if err := u.recall(ctx); err != nil {
+		return err
+	}
+	u.forget(volume)
+	return u.journal.Settle(ctx, volume)
+}
 
 // recall adds what earlier processes have begun, once.
 func (u *Unfinished) recall(ctx context.Context) error {
