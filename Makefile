@@ -12,7 +12,7 @@ LDFLAGS = -s -w -X main.version=$(VERSION)
 
 e2e_env = CEPH_PROVISIONER_BIN=$(CURDIR)/bin/ceph-provisioner LOCALCLUSTER_BIN=$(CURDIR)/bin/localcluster \
 	KILLPOINTS_BIN=$(CURDIR)/bin/ceph-provisioner-killpoints
-e2e_tests = $(e2e_env) $(call gotestsum,testname) -count=1 -timeout=45m $(1) $(e2e_package)
+e2e_tests = $(e2e_env) $(call gotestsum,testname) -count=1 -timeout=1h $(1) $(e2e_package)
 
 FUZZTIME ?= 30s
 

@@ -201,7 +201,8 @@ func (k *otherKubernetes) backUp() (dir string) {
 }
 
 // restore does what Kubernetes' documentation says: the API server is stopped while etcd
-// is put back, and what relies on it is started anew. Our controller is not.
+// is put back, and what relies on it is started anew. Our controller is not. (The
+// kube-controller-manager waits 10 s for the API server, gives up, and is revived.)
 func (k *otherKubernetes) restore(backup string) {
 	k.t.Helper()
 	k.send("kube-apiserver", syscall.SIGKILL)

@@ -22,7 +22,7 @@ const (
 	toolInterval = time.Second
 	// patience is many times what anything takes on a busy machine: it decides
 	// when a test gives up, never whether something was fast enough.
-	patience = 120 * time.Second
+	patience = 4 * time.Minute
 )
 
 // scene is one test's own part of the cluster: a namespace, and StorageClasses
@@ -131,7 +131,7 @@ func (s *scene) eventually(what string, check func(context.Context) error) {
 
 func (s *scene) eventuallyIn(ctx context.Context, interval, patience time.Duration, what string, check func(context.Context) error) bool {
 	s.t.Helper()
-	last := errors.New("no attempt")
+	begin, last := time.Now(), errors.New("no attempt")
 	err := wait.PollUntilContextTimeout(ctx, interval, patience, true, func(ctx context.Context) (bool, error) {
 		if err := check(ctx); ctx.Err() == nil {
 			last = err
@@ -139,7 +139,7 @@ func (s *scene) eventuallyIn(ctx context.Context, interval, patience time.Durati
 		return last == nil, nil
 	})
 	if err != nil {
-		s.t.Errorf("waited in vain until %s: %v\n%s", what, last, s.report())
+		s.t.Errorf("waited in vain until %s: %v\n(meanwhile %s)\n%s", what, last, suite.machine.since(begin), s.report())
 	}
 	return err == nil
 }
@@ -223,5 +223,6 @@ func (s *scene) report() string {
 		serving = suite.controller
 	}
 	fmt.Fprintln(&report, serving.logTail())
+	report.WriteString(suite.daemons())
 	return report.String()
 }

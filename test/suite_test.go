@@ -30,6 +30,7 @@ type environment struct {
 	client     kubernetes.Interface
 	ceph       []*cephCluster
 	recorder   *recorder
+	machine    machine
 	auditStart int64    // where this run begins in the API server's audit log
 	leftBefore []string // what was in Ceph and Kubernetes before this run
 	binary     string
@@ -123,6 +124,7 @@ func (e *environment) connect(context.Context) error {
 	if e.recorder, err = startRecorder(e.client); err != nil {
 		return err
 	}
+	e.machine.watch(e)
 	audit, err := os.Stat(e.cluster.Kubernetes.AuditLog)
 	if err != nil {
 		return err

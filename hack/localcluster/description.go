@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -59,6 +60,15 @@ type Daemon struct {
 	PID     int    `json:"pid"`
 	PIDFile string `json:"pidFile"`
 	Log     string `json:"log"`
+}
+
+// lastPID is that of its last start, which may be later than the description.
+func (d Daemon) lastPID() (int, error) {
+	text, err := os.ReadFile(d.PIDFile)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
 
 // Load reads the description of the cluster in dir. The error is fs.ErrNotExist

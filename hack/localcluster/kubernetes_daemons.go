@@ -16,7 +16,7 @@ const (
 
 func (p *controlPlane) startEtcd() error {
 	client, peer := "http://"+p.address.port(etcdClientPort), "http://"+p.address.port(etcdPeerPort)
-	return p.startProgram("etcd", "etcd", p.env,
+	return p.startDaemon(p.daemon("etcd", "etcd", p.env,
 		"--name=etcd",
 		"--data-dir="+p.etcdDir(),
 		"--listen-client-urls="+client,
@@ -26,7 +26,7 @@ func (p *controlPlane) startEtcd() error {
 		"--initial-cluster=etcd="+peer,
 		"--log-level=warn",
 		"--unsafe-no-fsync", // its data never outlives it
-	)
+	))
 }
 
 func (p *controlPlane) startAPIServer() error {
@@ -52,7 +52,7 @@ func (p *controlPlane) startAPIServer() error {
 		"--allow-privileged",
 		"--profiling=false",
 	}
-	return p.startComponent("kube-apiserver", p.env, args...)
+	return p.startDaemon(p.component("kube-apiserver", p.env, args...))
 }
 
 // startControllerManager hides all programs from it: the image in which it runs
@@ -74,28 +74,35 @@ func (p *controlPlane) startControllerManager() error {
 		args = append(args, fmt.Sprintf("--kube-api-qps=%d", qps), fmt.Sprintf("--kube-api-burst=%d", 2*qps))
 	}
 	env := childEnv(p.options.Dir, p.emptyDir())
-	return p.startComponent("kube-controller-manager", env, args...)
+	return p.startRevived(p.component("kube-controller-manager", env, args...))
 }
 
 func (p *controlPlane) startScheduler() error {
-	return p.startComponent("kube-scheduler", p.env,
+	return p.startRevived(p.component("kube-scheduler", p.env,
 		"--kubeconfig="+p.kubeconfig("scheduler"),
 		"--bind-address="+p.address.ip,
 		fmt.Sprintf("--secure-port=%d", schedulerPort),
 		"--cert-dir="+p.certDir(),
 		"--leader-elect=false",
 		"--profiling=false",
-	)
+	))
 }
 
-// startComponent starts one of Kubernetes' own programs.
-func (p *controlPlane) startComponent(name string, env []string, args ...string) error {
+// startRevived starts what gives up when the API server does not answer in time (at its
+// start, after 10 s), and relies on being started again.
+func (p *controlPlane) startRevived(d *daemon) error {
+	d.revived = true
+	return p.startDaemon(d)
+}
+
+// component is one of Kubernetes' own programs.
+func (p *controlPlane) component(name string, env []string, args ...string) *daemon {
 	if gates := p.options.FeatureGates; gates != "" {
 		args = append(args, "--feature-gates="+gates)
 	}
-	return p.startProgram(name, filepath.Join(p.binDir, name), env, args...)
+	return p.daemon(name, filepath.Join(p.binDir, name), env, args...)
 }
 
-func (p *controlPlane) startProgram(name, program string, env []string, args ...string) error {
-	return p.startDaemon(&daemon{name: name, program: program, args: args, env: env, log: p.daemonLog(name)})
+func (p *controlPlane) daemon(name, program string, env []string, args ...string) *daemon {
+	return &daemon{name: name, program: program, args: args, env: env, log: p.daemonLog(name)}
 }

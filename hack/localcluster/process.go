@@ -69,6 +69,8 @@ type daemon struct {
 	env     []string
 	log     string
 	pidFile string
+	// revived means that it is started again when it ends by itself, as a kubelet does.
+	revived bool
 
 	mu      sync.Mutex
 	process *os.Process
@@ -78,6 +80,29 @@ type daemon struct {
 
 // start runs the daemon and calls died when it ends other than by kill.
 func (d *daemon) start(l *launcher, died func(*daemon, error)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.launch(l, died)
+}
+
+// revive starts a daemon that has ended by itself, unless somebody has killed or started
+// it since.
+func (d *daemon) revive(l *launcher, died func(*daemon, error)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	select {
+	case <-d.ended:
+	default:
+		return nil
+	}
+	if d.killed {
+		return nil
+	}
+	return d.launch(l, died)
+}
+
+// launch is called with the lock.
+func (d *daemon) launch(l *launcher, died func(*daemon, error)) error {
 	log, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -88,8 +113,6 @@ func (d *daemon) start(l *launcher, died func(*daemon, error)) error {
 	if err := l.start(cmd); err != nil {
 		return fmt.Errorf("starting %s: %w", d.name, err)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.process, d.killed, d.ended = cmd.Process, false, make(chan struct{})
 	go d.wait(cmd, d.ended, died)
 	return replaceFile(d.pidFile, []byte(strconv.Itoa(cmd.Process.Pid)+"\n"))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -53,6 +54,34 @@ func TestDaemonKilledAndStartedAgain(t *testing.T) {
 	if len(died) > 0 {
 		t.Errorf("a daemon that was killed is reported as dead: %v", <-died)
 	}
+}
+
+func TestRevive(t *testing.T) {
+	launcher, died := newLauncher(), make(chan error, 1)
+	d := shellDaemon(t, "exec sleep 1000")
+	report := func(_ *daemon, err error) { died <- err }
+	if err := d.start(launcher, report); err != nil {
+		t.Fatal(err)
+	}
+	pid := func() int { return d.describe().PID }
+	revives := func(want bool) {
+		t.Helper()
+		before := pid()
+		if err := d.revive(launcher, report); err != nil {
+			t.Fatal(err)
+		}
+		if revived := pid() != before; revived != want {
+			t.Errorf("revived: %v, want %v", revived, want)
+		}
+	}
+	revives(false) // it runs
+	if err := syscall.Kill(pid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-died
+	revives(true)
+	d.kill()
+	revives(false) // it is not to run
 }
 
 func TestInParallelReturnsTheFirstError(t *testing.T) {

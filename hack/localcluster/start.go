@@ -86,7 +86,11 @@ func (c *Cluster) Signal(daemon string, signal syscall.Signal) error {
 	if err != nil {
 		return err
 	}
-	if err := syscall.Kill(d.PID, signal); err != nil {
+	pid, err := d.lastPID()
+	if err == nil {
+		err = syscall.Kill(pid, signal)
+	}
+	if err != nil {
 		return fmt.Errorf("sending %s to %s: %w", signal, daemon, err)
 	}
 	return nil

@@ -206,6 +206,9 @@ func (s *supervisor) startDaemon(d *daemon) error {
 	return d.start(s.launcher, s.died)
 }
 
+// reviveAfter is how long a daemon that is revived stays dead.
+const reviveAfter = time.Second
+
 // died tells of a daemon that ended by itself. Tests kill daemons on purpose, so
 // a cluster that is ready carries on.
 func (s *supervisor) died(d *daemon, err error) {
@@ -214,13 +217,20 @@ func (s *supervisor) died(d *daemon, err error) {
 	}
 	err = fmt.Errorf("%s ended: %w; the end of its log:\n%s", d.name, err, d.lastLog())
 	s.mu.Lock()
-	ready := s.description != nil
+	description := s.description
 	s.mu.Unlock()
-	if !ready {
+	if description == nil {
 		s.abort(err)
 		return
 	}
 	s.log.printf("%v", err)
+	if !d.revived {
+		return
+	}
+	time.Sleep(reviveAfter)
+	if err := errors.Join(d.revive(s.launcher, s.died), s.publish(description)); err != nil {
+		s.log.printf("%v", err)
+	}
 }
 
 // publish writes cluster.json, with the daemons as they are now.
