@@ -108,6 +108,16 @@ func (a *Access) Inventory(ctx context.Context, cluster cephclient.Cluster, iden
 	})
 }
 
+// FSID returns a cluster's fsid, which is the same by whichever of its monitors it is
+// reached.
+func (a *Access) FSID(ctx context.Context, cluster cephclient.Cluster, identity pvspec.Identity) (string, error) {
+	inventory, err := a.Inventory(ctx, cluster, identity)
+	if err != nil {
+		return "", err
+	}
+	return inventory.Cluster(ctx)
+}
+
 // connect opens something with the key in an identity's secret.
 func connect[T any](ctx context.Context, a *Access, identity pvspec.Identity, open func(cephclient.Credentials) (T, error)) (opened T, err error) {
 	secret, err := a.secret(ctx, identity.Secret)

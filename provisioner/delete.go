@@ -38,7 +38,7 @@ func (p *Provisioner) Delete(ctx context.Context, pv *corev1.PersistentVolume) e
 	if err != nil {
 		return err
 	}
-	mark, gone, err := p.mayRemove(ctx, cluster, backend, pv, source.Volume)
+	mark, gone, err := p.mayRemove(ctx, cluster, backend, pv, source)
 	if err != nil || gone {
 		return err
 	}

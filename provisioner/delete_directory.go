@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,9 +19,10 @@ import (
 // before: mark is what ours says of its owner, if it says anything, and gone says that it
 // is gone, and that what is there now is that of a claim which came later, with its user and
 // secret.
-func (p *Provisioner) mayRemove(ctx context.Context, cluster cephclient.Cluster, backend cephclient.Backend, pv *corev1.PersistentVolume, volume cephclient.Volume) (mark string, gone bool, err error) {
+func (p *Provisioner) mayRemove(ctx context.Context, cluster cephclient.Cluster, backend cephclient.Backend, pv *corev1.PersistentVolume, source pvspec.Source) (mark string, gone bool, err error) {
+	volume := source.Volume
 	if !volume.IsDirectory() {
-		return "", false, p.alone(ctx, cluster, pv)
+		return "", false, p.alone(ctx, cluster, source.Admin, pv)
 	}
 	info, err := backend.Stat(ctx, volume)
 	if err != nil && !errors.Is(err, cephclient.ErrNotFound) {
@@ -30,14 +30,14 @@ func (p *Provisioner) mayRemove(ctx context.Context, cluster cephclient.Cluster,
 	}
 	owner, marked := cephclient.ParseOwner(info.Owner)
 	if !marked {
-		return "", false, p.alone(ctx, cluster, pv)
+		return "", false, p.alone(ctx, cluster, source.Admin, pv)
 	}
 	here, err := p.here.id(ctx)
 	if err != nil {
 		return "", false, err
 	}
 	if owner.Installation == here && owner.PersistentVolume == pv.Name {
-		return info.Owner, false, p.alone(ctx, cluster, pv)
+		return info.Owner, false, p.alone(ctx, cluster, source.Admin, pv)
 	}
 	if owner.Installation == here && p.liesAt(ctx, owner.PersistentVolume, volume.Path) {
 		return "", true, nil
@@ -53,28 +53,30 @@ func (p *Provisioner) liesAt(ctx context.Context, volume, path string) bool {
 }
 
 // alone refuses what another PersistentVolume may lead to, or into, as well.
-func (p *Provisioner) alone(ctx context.Context, cluster cephclient.Cluster, pv *corev1.PersistentVolume) error {
+func (p *Provisioner) alone(ctx context.Context, cluster cephclient.Cluster, admin pvspec.Identity, pv *corev1.PersistentVolume) error {
 	volumes, err := p.volumes.List(labels.Everything())
 	if err != nil {
 		return err
 	}
 	for _, other := range volumes {
-		if other.Name != pv.Name && pvspec.MayHold(pv, other) && p.mayBeIn(ctx, cluster, other) {
+		if other.Name != pv.Name && pvspec.MayHold(pv, other) && p.mayBeIn(ctx, cluster, admin, other) {
 			return fmt.Errorf("PersistentVolume %s leads to the same data, so nothing is deleted as long as both are there: to keep the data, delete this PersistentVolume by hand (kubectl delete pv %s)", other.Name, pv.Name)
 		}
 	}
 	return nil
 }
 
-// mayBeIn reports whether a PV's monitors, as an old volume has them from its class, may be
-// those of a cluster: one that is the same suffices, and not to know is no proof.
-func (p *Provisioner) mayBeIn(ctx context.Context, cluster cephclient.Cluster, pv *corev1.PersistentVolume) bool {
-	parsed, err := pvspec.ParseMonitors(strings.Join(pvspec.Addresses(pv), ","))
+// mayBeIn reports whether a PV may be in a cluster. Its monitors may be others of the same
+// cluster, or those that it had before: only another fsid is proof, and not to know is none.
+func (p *Provisioner) mayBeIn(ctx context.Context, cluster cephclient.Cluster, admin pvspec.Identity, pv *corev1.PersistentVolume) bool {
+	there, source, err := p.access.Locate(ctx, pv)
+	if err != nil || slices.ContainsFunc(there.Monitors, func(monitor string) bool { return slices.Contains(cluster.Monitors, monitor) }) {
+		return true
+	}
+	other, err := p.access.FSID(ctx, there, source.Admin)
 	if err != nil {
 		return true
 	}
-	other, err := p.access.Cluster(ctx, parsed)
-	return err != nil || slices.ContainsFunc(other.Monitors, func(monitor string) bool {
-		return slices.Contains(cluster.Monitors, monitor)
-	})
+	here, err := p.access.FSID(ctx, cluster, admin)
+	return err != nil || here == other
 }

@@ -65,6 +65,8 @@ func TestDeleteKeepsADirectoryThatAnotherVolumeHas(t *testing.T) {
 		"a folder in it":             {other: at("/pvc-volumes/ns/data/folder", "10.0.0.1")},
 		"a directory of a like name": {other: at("/pvc-volumes/ns/data2", "10.0.0.1"), deletes: true},
 		"another cluster's":          {other: at("/pvc-volumes/ns/data", "10.9.9.9"), deletes: true},
+		"another of its monitors":    {other: at("/pvc-volumes/ns/data", "10.0.0.2")},
+		"one that does not answer":   {other: at("/pvc-volumes/ns/data", "10.0.0.3")},
 		"a monitor with its port":    {other: at("/pvc-volumes/ns/data", "10.0.0.1:6789")},
 		"a monitor of another port":  {other: at("/pvc-volumes/ns/data", "10.0.0.1:6790"), deletes: true},
 		"an image":                   {other: &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-2", UID: "2"}}, deletes: true},

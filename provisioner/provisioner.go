@@ -25,6 +25,9 @@ type Access interface {
 	CheckUserSecret(ctx context.Context, kind cephclient.Kind, ref pvspec.SecretRef) error
 	// Users connects as an identity, too.
 	Users(ctx context.Context, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Users, error)
+	// FSID returns the name that a cluster has for itself, the same by whichever of its
+	// monitors; it connects as an identity, too.
+	FSID(ctx context.Context, cluster cephclient.Cluster, identity pvspec.Identity) (string, error)
 	// Locate leads from a volume that was made to its cluster and who may change it.
 	Locate(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Cluster, pvspec.Source, error)
 }

@@ -54,6 +54,18 @@ func (a access) Users(context.Context, cephclient.Cluster, pvspec.Identity) (cep
 	return a.users, a.fail("Users")
 }
 
+// FSID of the first monitor: 10.0.0.1 and 10.0.0.2 are of one cluster, 10.0.0.3 does not answer.
+func (a access) FSID(_ context.Context, cluster cephclient.Cluster, _ pvspec.Identity) (string, error) {
+	switch monitor := cluster.Monitors[0]; monitor {
+	case "10.0.0.1:6789", "10.0.0.2:6789":
+		return "here", nil
+	case "10.0.0.3:6789":
+		return "", errAccess
+	default:
+		return monitor, nil
+	}
+}
+
 func (a access) Locate(_ context.Context, pv *corev1.PersistentVolume) (cephclient.Cluster, pvspec.Source, error) {
 	source, err := pvspec.FromPersistentVolume(pv, nil)
 	return cephclient.Cluster{Monitors: source.Monitors}, source, errors.Join(err, a.fail("Locate"))

@@ -27,9 +27,13 @@ func (s seated) Provision(ctx context.Context, options controller.ProvisionOptio
 		return nil, controller.ProvisioningNoChange, errEnding
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	within, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	return s.guardedProvisioner.Provision(ctx, options)
+	pv, state, err := s.guardedProvisioner.Provision(within, options)
+	if err != nil && ctx.Err() != nil {
+		return nil, state, errEnding // not a failure: the next leader goes on
+	}
+	return pv, state, err
 }
 
 // Delete implements [controller.Provisioner].
@@ -39,7 +43,10 @@ func (s seated) Delete(ctx context.Context, pv *corev1.PersistentVolume) error {
 		return errEnding
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	within, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	return s.guardedProvisioner.Delete(ctx, pv)
+	if err := s.guardedProvisioner.Delete(within, pv); err == nil || ctx.Err() == nil {
+		return err
+	}
+	return errEnding
 }

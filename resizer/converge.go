@@ -187,6 +187,9 @@ func (r *Resizer) finish(ctx context.Context, run *run) error {
 // fail tells the user why the volume does not grow, and returns the cause for
 // the queue. certain says that nothing has changed in Ceph.
 func (r *Resizer) fail(ctx context.Context, run *run, cause error, certain bool) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return cause // this process ends, which is no failure: the next leader goes on
+	}
 	// The attempt's own time may be what is over.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failTimeout)
 	defer cancel()

@@ -9,7 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/pager"
 
 	"ceph.example/ceph-provisioner/pvspec"
 )
@@ -38,7 +40,6 @@ func newPods(client kubernetes.Interface) *pods {
 // listing is when the first of the pods has started that use a claim.
 type listing struct {
 	at     time.Time
-	cached bool // by the API server: it may be older
 	claims map[string]time.Time
 }
 
@@ -74,32 +75,43 @@ func (p *pods) inUse(ctx context.Context, namespace string, maxAge time.Duration
 		return nil, ctx.Err()
 	}
 	maps.DeleteFunc(p.listings, func(_ string, l listing) bool { return time.Since(l.at) > listingLifetime })
-	if listed, ok := p.listings[namespace]; ok && (listed.at.After(asked) && !listed.cached || time.Since(listed.at) < maxAge) {
+	if listed, ok := p.listings[namespace]; ok && (listed.at.After(asked) || time.Since(listed.at) < maxAge) {
 		return listed.claims, nil
 	}
-	at := time.Now()
-	options := metav1.ListOptions{}
-	if maxAge > now {
-		options.ResourceVersion = "0" // whatever the API server has in its cache
-	}
-	all, err := p.client.CoreV1().Pods(namespace).List(ctx, options)
-	if err != nil {
-		return nil, err
-	}
-	claims := map[string]time.Time{}
-	for i := range all.Items {
-		pod := &all.Items[i]
-		if !mounts(pod) {
-			continue
-		}
+	at, claims := time.Now(), map[string]time.Time{}
+	err := p.each(ctx, namespace, func(pod *corev1.Pod) {
 		for _, name := range claimsOf(pod) {
 			if first, ok := claims[name]; !ok || start(pod).Before(first) {
 				claims[name] = start(pod)
 			}
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
-	p.listings[namespace] = listing{at, maxAge > now, claims}
+	p.listings[namespace] = listing{at, claims}
 	return claims, nil
+}
+
+// mayMount leaves out, at the API server, what [mounts] would: a namespace may have
+// thousands of pods that have ended, and each may be large.
+const mayMount = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
+
+// podsAtOnce bounds what is in memory: a pod of 1 MiB is possible.
+const podsAtOnce = 50
+
+// each calls use for all pods of a namespace that may have volumes mounted.
+func (p *pods) each(ctx context.Context, namespace string, use func(*corev1.Pod)) error {
+	pages := pager.New(func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		return p.client.CoreV1().Pods(namespace).List(ctx, options)
+	})
+	pages.PageSize, pages.PageBufferSize, pages.FullListIfExpired = podsAtOnce, 0, false
+	return pages.EachListItem(ctx, metav1.ListOptions{FieldSelector: mayMount}, func(object runtime.Object) error {
+		if pod := object.(*corev1.Pod); mounts(pod) {
+			use(pod)
+		}
+		return nil
+	})
 }
 
 // start is when a kubelet took a pod on, which it then had nothing of mounted.

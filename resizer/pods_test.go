@@ -2,7 +2,11 @@ package resizer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -10,7 +14,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
 
 	"ceph.example/ceph-provisioner/pvspec"
 )
@@ -111,22 +117,39 @@ func TestUseAsksOnceForThoseWhoWait(t *testing.T) {
 	}
 }
 
-// What the API server had in its cache is none of now, however late it was asked for.
-func TestUseOfNowIsNotThatOfACache(t *testing.T) {
+// However many pods a namespace has, and however large they are, few are in memory at a time.
+func TestUseReadsPodsInPages(t *testing.T) {
+	const all = 3 * podsAtOnce
 	claim, pv := pair("2Gi", "2Gi", "1Gi")
-	client := fake.NewSimpleClientset()
-	asked := newPods(client)
-	asked.asking <- struct{}{} // somebody's list is under way
-	answered := make(chan error)
-	go func() {
-		_, err := asked.use(t.Context(), claim, pv, resource.MustParse("2Gi"), now)
-		answered <- err
-	}()
-	time.Sleep(100 * time.Millisecond) // time enough for the question; if it comes later, the answer is the same
-	asked.listings[claim.Namespace] = listing{at: time.Now(), cached: true}
-	<-asked.asking
-	if err := <-answered; err != nil || len(client.Actions()) != 1 {
-		t.Errorf("%v, %d requests", err, len(client.Actions()))
+	given := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked := r.URL.Query()
+		if asked.Get("limit") != strconv.Itoa(podsAtOnce) || asked.Get("fieldSelector") != mayMount {
+			t.Errorf("lists with %v", asked)
+		}
+		page := &corev1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}}
+		for range podsAtOnce {
+			given++
+			page.Items = append(page.Items, podWith("other"))
+		}
+		if given < all {
+			page.Continue = "more"
+		} else {
+			page.Items[0] = podWith("data")
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(page); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer server.Close()
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := newPods(client).use(t.Context(), claim, pv, resource.MustParse("2Gi"), now)
+	if err != nil || got != useSome || given != all {
+		t.Errorf("got %v, %v after %d pods", got, err, given)
 	}
 }
 

@@ -94,11 +94,15 @@ func NewPool(options Options) *Pool {
 // AwaitPurges waits until directories that were deleted are purged, or the context ends.
 func (p *Pool) AwaitPurges(ctx context.Context) { p.purges.await(ctx) }
 
-// Close stops purges, and ends what nobody uses, until the context ends. Mounts of
-// CephFS that are not ended make others wait for a minute.
+// Close stops purges, and ends all connections, those in use when their calls have ended,
+// until the context ends. Mounts of CephFS that are not ended make others wait for a
+// minute. No call may follow.
 func (p *Pool) Close(ctx context.Context) {
-	p.purges.stop(ctx)
+	var purging sync.WaitGroup
+	purging.Add(1)
+	go func() { defer purging.Done(); p.purges.stop(ctx) }()
 	p.mounts.close(ctx)
+	purging.Wait()
 	p.connections.close(ctx)
 }
 

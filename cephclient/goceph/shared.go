@@ -12,10 +12,13 @@ import (
 // shared are connections of one sort, each of which any number of calls use at once.
 type shared[C any] struct {
 	idleAfter time.Duration // how long an unused one stays open
-	shutdown  func(C)       // may take long: nobody waits for it
+	shutdown  func(C)       // may take long: only close waits for it, for a time
 
 	mu      sync.Mutex
 	live    map[string]*held[C]
+	count   int           // of those that are open, or being opened or closed
+	closed  bool          // none is opened any more
+	none    chan struct{} // closed when count is 0; nil until somebody waits for that
 	opening singleflight.Group
 }
 
@@ -38,7 +41,10 @@ type line[C any] struct {
 	patience time.Duration
 }
 
-var errUnanswered = errors.New("no answer while opening a connection")
+var (
+	errUnanswered = errors.New("no answer while opening a connection")
+	errClosed     = errors.New("no connection is opened any more: this process ends")
+)
 
 func newShared[C any](idleAfter time.Duration, shutdown func(C)) *shared[C] {
 	return &shared[C]{idleAfter: idleAfter, shutdown: shutdown, live: map[string]*held[C]{}}
@@ -77,16 +83,53 @@ func (l line[C]) openNew() error {
 		l.among.release(h, false)
 		return nil
 	}
+	if !l.among.mayOpen() {
+		return errClosed
+	}
 	conn, err := l.open()
 	if err != nil {
+		l.among.ended()
 		return err
 	}
 	l.among.mu.Lock()
 	defer l.among.mu.Unlock()
 	opened := &held[C]{conn: conn, key: l.key}
+	if l.among.closed {
+		l.among.end(opened)
+		return errClosed
+	}
 	l.among.closeWhenIdle(opened)
 	l.among.live[l.key] = opened
 	return nil
+}
+
+func (s *shared[C]) mayOpen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.count++
+	}
+	return !s.closed
+}
+
+// end closes a connection, for which the caller does not wait.
+func (s *shared[C]) end(h *held[C]) {
+	go func() { defer s.ended(); s.shutdown(h.conn) }()
+}
+
+// ended counts one out that is no longer open.
+func (s *shared[C]) ended() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count--
+	s.tellIfNone()
+}
+
+func (s *shared[C]) tellIfNone() {
+	if s.count == 0 && s.none != nil {
+		close(s.none)
+		s.none = nil
+	}
 }
 
 // closeWhenIdle is called with the lock held, for a connection without users.
@@ -119,7 +162,7 @@ func (s *shared[C]) release(h *held[C], broken bool) {
 	switch {
 	case h.users > 0:
 	case h.retired:
-		go s.shutdown(h.conn)
+		s.end(h)
 	default:
 		s.closeWhenIdle(h)
 	}
@@ -139,7 +182,7 @@ func (s *shared[C]) retire(h *held[C]) {
 		delete(s.live, h.key)
 	}
 	if h.users == 0 {
-		go s.shutdown(h.conn)
+		s.end(h)
 	}
 }
 
@@ -150,23 +193,24 @@ func (s *shared[C]) forget(key string) {
 	}
 }
 
-// close closes all that nobody uses, and waits for it until the context ends.
+// close closes all, those that are in use when their last user is done, and waits for it
+// until the context ends. It is the end: none is opened any more.
 func (s *shared[C]) close(ctx context.Context) {
 	s.mu.Lock()
-	var closing sync.WaitGroup
+	s.closed = true
 	for key, h := range s.live {
 		h.retired = true
 		delete(s.live, key)
 		if h.users == 0 {
-			closing.Add(1)
-			go func() { defer closing.Done(); s.shutdown(h.conn) }()
+			s.end(h)
 		}
 	}
+	none := make(chan struct{})
+	s.none = none
+	s.tellIfNone()
 	s.mu.Unlock()
-	closed := make(chan struct{})
-	go func() { defer close(closed); closing.Wait() }()
 	select {
-	case <-closed:
+	case <-none:
 	case <-ctx.Done():
 	}
 }

@@ -72,18 +72,72 @@ func TestOpeningThatHangs(t *testing.T) {
 	}
 }
 
+// What is in use, or is being closed, is waited for: a client that ends without closing its
+// mounts makes others wait.
 func TestClose(t *testing.T) {
-	closed := make(chan int, 1)
+	closed, proceed := make(chan int, 2), make(chan struct{})
 	l := numbers(closed, func() {})
-	l.among.release(take(t, l), false)
-	l.among.close(t.Context())
+	shutdown := l.among.shutdown
+	l.among.shutdown = func(conn int) { <-proceed; shutdown(conn) }
+	retired := take(t, l)
+	l.among.retire(retired)
+	l.among.release(retired, false) // is being closed now
+	used := take(t, l)
+	done := make(chan struct{})
+	go func() { defer close(done); l.among.close(t.Context()) }()
+	waits := func(what string) {
+		select {
+		case <-done:
+			t.Errorf("close did not wait for %s", what)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	waits("what is being closed")
+	proceed <- struct{}{}
+	waits("what is used")
+	if _, err := l.acquire(t.Context()); !errors.Is(err, errClosed) {
+		t.Errorf("%v, want that none is opened any more", err)
+	}
+	l.among.release(used, false)
+	proceed <- struct{}{}
+	<-done
+	if len(closed) != 2 {
+		t.Errorf("%d were closed, want 2", len(closed))
+	}
+}
+
+func TestCloseWaitsNoLongerThanItsCaller(t *testing.T) {
+	l := numbers(nil, func() {})
+	take(t, l)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	l.among.close(ctx)
+}
+
+// What is opened while all is closed is closed, too.
+func TestCloseWhileOpening(t *testing.T) {
+	closed, opening, answer := make(chan int, 1), make(chan struct{}), make(chan struct{})
+	l := numbers(closed, func() { close(opening); <-answer })
+	failed := make(chan error)
+	go func() { _, err := l.acquire(t.Context()); failed <- err }()
+	<-opening
+	done := make(chan struct{})
+	go func() { defer close(done); l.among.close(t.Context()) }()
+	for l.among.mayOpenStill() {
+		time.Sleep(time.Millisecond)
+	}
+	close(answer)
+	if err := <-failed; !errors.Is(err, errClosed) {
+		t.Error(err)
+	}
+	<-done
 	if got := <-closed; got != 1 {
 		t.Errorf("connection %d was closed", got)
 	}
-	used := take(t, l)
-	l.among.close(t.Context())
-	l.among.release(used, false)
-	if got := <-closed; got != 2 {
-		t.Errorf("connection %d was closed", got)
-	}
+}
+
+func (s *shared[C]) mayOpenStill() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.closed
 }
