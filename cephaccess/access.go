@@ -3,6 +3,7 @@
 package cephaccess
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,26 +50,33 @@ const lookupTimeout = 10 * time.Second
 // Cluster turns monitors, given as host:port, into those of a cluster: IP:port,
 // in the order given, and every address of a name.
 func (a *Access) Cluster(ctx context.Context, monitors []string) (cephclient.Cluster, error) {
+	addresses, err := a.resolve(ctx, monitors)
+	if err != nil {
+		return cephclient.Cluster{}, fmt.Errorf("%w: correct the StorageClass, or the cluster's DNS", err)
+	}
+	return cephclient.Cluster{Monitors: addresses}, nil
+}
+
+// resolve returns what it can; the error is of the first that it can't.
+func (a *Access) resolve(ctx context.Context, monitors []string) (addresses []string, failure error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	var addresses []string
 	for _, monitor := range monitors {
 		host, port, err := net.SplitHostPort(monitor)
-		if err != nil {
-			return cephclient.Cluster{}, fmt.Errorf("monitor %q: %w", monitor, err)
-		}
 		ips := []string{host}
-		if net.ParseIP(host) == nil {
-			if ips, err = a.Resolver.LookupHost(ctx, host); err != nil {
-				return cephclient.Cluster{}, fmt.Errorf("monitor %q can't be resolved to an IP address (%w): correct the StorageClass, or the cluster's DNS", monitor, withoutPorts(err))
-			}
-			slices.Sort(ips)
+		if err == nil && net.ParseIP(host) == nil {
+			ips, err = a.Resolver.LookupHost(ctx, host)
 		}
+		if err != nil {
+			failure = cmp.Or(failure, fmt.Errorf("monitor %q can't be resolved to an IP address (%w)", monitor, withoutPorts(err)))
+			continue
+		}
+		slices.Sort(ips)
 		for _, ip := range ips {
 			addresses = append(addresses, net.JoinHostPort(ip, port))
 		}
 	}
-	return cephclient.Cluster{Monitors: addresses}, nil
+	return addresses, failure
 }
 
 // withoutPorts makes the same of the same failure of DNS, whose text else has the
@@ -135,14 +143,18 @@ func connect[T any](ctx context.Context, a *Access, identity pvspec.Identity, op
 }
 
 // Locate leads from a PersistentVolume to its volume, its cluster and who may change
-// it. The StorageClass is asked only for volumes of old provisioners.
+// it. The StorageClass is asked only for volumes of old provisioners. Monitors whose names
+// are gone do no harm beside others: nobody can correct the source of a PersistentVolume.
 func (a *Access) Locate(ctx context.Context, pv *corev1.PersistentVolume) (cephclient.Cluster, pvspec.Source, error) {
 	source, err := a.source(ctx, pv)
 	if err != nil {
 		return cephclient.Cluster{}, pvspec.Source{}, err
 	}
-	cluster, err := a.Cluster(ctx, source.Monitors)
-	return cluster, source, err
+	addresses, err := a.resolve(ctx, source.Monitors)
+	if len(addresses) == 0 {
+		return cephclient.Cluster{}, pvspec.Source{}, fmt.Errorf("%w: PersistentVolume %s names it, so make it known to the cluster's DNS", err, pv.Name)
+	}
+	return cephclient.Cluster{Monitors: addresses}, source, nil
 }
 
 // Open leads from a PersistentVolume to its volume and a backend for it.

@@ -88,6 +88,24 @@ func TestCluster(t *testing.T) {
 	}
 }
 
+// A monitor that is gone, with its name, keeps no old volume from being deleted.
+func TestLocateByTheMonitorsThatAreLeft(t *testing.T) {
+	w := &world{hosts: map[string][]string{"mon-a": {"10.0.0.1"}}}
+	for monitors, want := range map[string]string{"mon-a mon-b": "10.0.0.1:6789", "mon-b mon-a": "10.0.0.1:6789", "mon-b": ""} {
+		pv := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pvc-1", Annotations: map[string]string{
+			"ceph.example/backend": "rbd", "ceph.example/admin-id": "kube", "ceph.example/admin-secret-name": "ceph", "ceph.example/admin-secret-namespace": "ns",
+		}}}
+		pv.Spec.RBD = &corev1.RBDPersistentVolumeSource{CephMonitors: strings.Fields(monitors), RBDPool: "rbd", RBDImage: "x"}
+		got, _, err := w.access().Locate(t.Context(), pv)
+		if strings.Join(got.Monitors, " ") != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %v, %v", monitors, got.Monitors, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "PersistentVolume pvc-1") {
+			t.Error(err)
+		}
+	}
+}
+
 func TestBackendTellsWhatIsWrongWithASecret(t *testing.T) {
 	identity := pvspec.Identity{ID: "kube", Secret: pvspec.SecretRef{Namespace: "ns", Name: "ceph"}}
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "ceph", errors.New("no"))

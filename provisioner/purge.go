@@ -11,12 +11,16 @@ import (
 )
 
 // ResumePurge takes up what an earlier process has left below the root of a class
-// whose volumes are directories: the first look there starts it. Classes that are not
-// right are told of when a claim comes.
+// whose volumes are directories: the first look there starts it. Old volumes of a class that
+// makes subvolumes are directories, too, below the path of its group. Classes that are
+// not right are told of when a claim comes.
 func (p *Provisioner) ResumePurge(ctx context.Context, class *storagev1.StorageClass) {
 	parameters, err := pvspec.ParseClass(p.kind, class)
-	if err != nil || parameters.Root == "" {
+	if err != nil || p.kind != cephclient.CephFS {
 		return
+	}
+	if parameters.Root == "" {
+		parameters.Root = pvspec.GroupPath(parameters.Group)
 	}
 	cluster, err := p.access.Cluster(ctx, parameters.Monitors)
 	if err == nil {

@@ -65,6 +65,9 @@ func claimRoot(v *values) string {
 	return clean
 }
 
+// GroupPath is where the subvolumes of a group lie.
+func GroupPath(group string) string { return volumesRoot + group }
+
 // groupOf returns the subvolume group that a path is.
 func groupOf(root string) (group string, ok bool) {
 	group, below := strings.CutPrefix(root, volumesRoot)

@@ -415,6 +415,27 @@ func TestDeletedClaimIsForgotten(t *testing.T) {
 	}
 }
 
+// When the process ends in the middle of a growth, nobody is told of a failure.
+func TestTheEndOfTheProcessIsNoFailure(t *testing.T) {
+	claim, pv := pair("2Gi", "1Gi", "1Gi")
+	w := newWorld(t, claim, pv)
+	w.backend.Put("x", gib)
+	ctx, end := context.WithCancel(t.Context())
+	w.backend.Fault = func(string, cephclient.Volume) error {
+		end()
+		return cephclient.NewError(cephclient.ErrTimeout, "grow", "", true)
+	}
+	if err := w.resizer.sync(ctx, cache.NewObjectName("ns", "data")); !errors.Is(err, cephclient.ErrTimeout) {
+		t.Fatal(err)
+	}
+	if events := w.events(); strings.Contains(events, reasonFailed) {
+		t.Error(events)
+	}
+	if claim, _ := w.objects(t); claim.Status.Conditions[0].Message != "" {
+		t.Errorf("condition %+v", claim.Status.Conditions[0])
+	}
+}
+
 func TestEachCauseIsToldOnce(t *testing.T) {
 	claim, pv := pair("2Gi", "1Gi", "1Gi")
 	w := newWorld(t, claim, pv)

@@ -185,11 +185,11 @@ func resumePurges(ctx context.Context, o options, p *provisioner.Provisioner, cl
 	if err != nil {
 		return // a lister's cache does not fail
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
-	defer cancel()
 	for _, class := range all {
 		if slices.Contains(o.cephfsProvisioners, class.Provisioner) {
+			ctx, cancel := context.WithTimeout(ctx, o.timeout)
 			p.ResumePurge(ctx, class)
+			cancel()
 		}
 	}
 }
