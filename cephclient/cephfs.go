@@ -39,7 +39,7 @@ type CephFSStore interface {
 	// one that exists it would set the quota anew: ask Inspect first.
 	Create(ctx context.Context, volume Volume, quotaBytes int64, options CreateOptions) error
 	// Inspect describes a volume, or returns ErrNotFound, also where the group or
-	// the file system is absent.
+	// the file system is absent, or ErrHalfMade for one that lacks what Create gives it.
 	Inspect(ctx context.Context, volume Volume) (CephFSInfo, error)
 	// SetQuota sets the quota, smaller or larger than before.
 	SetQuota(ctx context.Context, volume Volume, quotaBytes int64) error
@@ -81,7 +81,7 @@ func (b cephfsBackend) Ensure(ctx context.Context, volume Volume, sizeBytes int6
 		return Info{}, err
 	}
 	found, err := b.store(volume).Inspect(ctx, volume)
-	absent := errors.Is(err, ErrNotFound)
+	absent := errors.Is(err, ErrNotFound) || errors.Is(err, ErrHalfMade)
 	if err != nil && !absent {
 		return Info{}, err
 	}

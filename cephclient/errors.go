@@ -35,6 +35,7 @@ var (
 	ErrTimeout       = &Cause{text: "timed out", vague: true, remedy: askHealth}
 	ErrBusy          = &Cause{text: "waits for earlier calls", vague: true, remedy: "it is tried again by itself"}
 	ErrUnknown       = &Cause{text: "failed", vague: true}
+	ErrHalfMade      = &Cause{text: "half made", vague: true, remedy: "it is made whole when it is provisioned"}
 	ErrQuotaMismatch = &Cause{text: "the quota that was read back differs from the one that was set", vague: true}
 )
 

@@ -1,14 +1,18 @@
 package provisioner
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
+	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/pvspec"
 )
 
@@ -24,6 +28,7 @@ func (p *Provisioner) ShouldDelete(_ context.Context, pv *corev1.PersistentVolum
 // Delete implements [controller.Provisioner], from what the volume and its
 // secret say. Deleting what is absent succeeds.
 func (p *Provisioner) Delete(ctx context.Context, pv *corev1.PersistentVolume) error {
+	asked := time.Now()
 	if err := p.stillReleased(ctx, pv); err != nil {
 		return err
 	}
@@ -43,10 +48,39 @@ func (p *Provisioner) Delete(ctx context.Context, pv *corev1.PersistentVolume) e
 		return err
 	}
 	source.Volume.Mark = mark
-	if err := backend.Delete(ctx, source.Volume); err != nil {
-		return err
+	still := &recheck{last: asked, ask: func(ctx context.Context) error { return p.stillReleased(ctx, pv) }}
+	if err := backend.Delete(cephclient.WithGuard(ctx, still.check), source.Volume); err != nil {
+		return cmp.Or(still.refusal(), err)
 	}
 	return p.revoke(ctx, cluster, source, pv)
+}
+
+// recheckAfter is how old an answer may be on which something is deleted.
+const recheckAfter = time.Second
+
+// recheck asks once more where a call has waited, for others or for Ceph, since it was asked.
+type recheck struct {
+	ask func(context.Context) error
+
+	mu      sync.Mutex
+	last    time.Time
+	refused error
+}
+
+func (r *recheck) check(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.last) < recheckAfter {
+		return nil
+	}
+	r.last, r.refused = time.Now(), r.ask(ctx)
+	return r.refused
+}
+
+func (r *recheck) refusal() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused
 }
 
 // stillReleased asks the API server whether the volume is to be deleted, because data

@@ -14,6 +14,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v9/controller"
 
+	"ceph.example/ceph-provisioner/cephclient"
 	cephfake "ceph.example/ceph-provisioner/cephclient/fake"
 	"ceph.example/ceph-provisioner/provisioner"
 )
@@ -101,6 +102,37 @@ func TestDeleteKeepsWhatIsNotReleasedAnyMore(t *testing.T) {
 
 // A volume that another PersistentVolume leads to, such as a copy of this one in another
 // namespace, or that of a CSI driver, keeps its data.
+// A deletion may wait for others for a minute: whoever keeps the volume meanwhile finds its
+// data.
+func TestDeleteLooksAgainAfterItHasWaited(t *testing.T) {
+	for state, policy := range map[string]corev1.PersistentVolumeReclaimPolicy{
+		"still to be deleted": corev1.PersistentVolumeReclaimDelete, "kept": corev1.PersistentVolumeReclaimRetain,
+	} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			backend := &cephfake.Backend{}
+			pv := released(t, backend)
+			client := cluster(pv.DeepCopy())
+			backend.Fault = func(string, cephclient.Volume) error {
+				time.Sleep(1100 * time.Millisecond)
+				now := pv.DeepCopy()
+				now.Spec.PersistentVolumeReclaimPolicy = policy
+				if _, err := client.CoreV1().PersistentVolumes().Update(t.Context(), now, metav1.UpdateOptions{}); err != nil {
+					t.Error(err)
+				}
+				return nil
+			}
+			p := provisioner.New(provisioner.Options{Access: access{backend: backend}, Client: client, Volumes: informed()})
+			err := p.Delete(t.Context(), pv)
+			var ignored *controller.IgnoredError
+			kept := policy == corev1.PersistentVolumeReclaimRetain
+			if errors.As(err, &ignored) != kept || (err == nil) == kept || (len(backend.Sizes()) > 0) != kept {
+				t.Errorf("%v, volumes %v", err, backend.Sizes())
+			}
+		})
+	}
+}
+
 func TestDeleteKeepsWhatAnotherVolumeLeadsTo(t *testing.T) {
 	backend := &cephfake.Backend{}
 	pv := released(t, backend)

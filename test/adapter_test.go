@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,4 +108,34 @@ func TestAuditDoesNotKeepAPurge(t *testing.T) {
 		}
 		return errors.Join(err, errors.New("it is there"))
 	})
+}
+
+// What a mgr that was cut short has left of a subvolume is made whole, or told.
+func TestSubvolumeThatTheManagerLeftHalfMade(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	s := newScene(t)
+	s.made(s.cephfsClass(ceph), "64Mi") // so that there is a group
+	pool, cluster, credentials := ceph.adapter(t)
+	backend, err := pool.Backend(t.Context(), cephclient.CephFS, cluster, credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for left, folder := range map[string]string{"its folder": "", "its folders": "data"} {
+		volume := cephclient.Volume{Kind: cephclient.CephFS, Container: ceph.FileSystem, Group: filepath.Base(groupPath), Name: "half-made-" + folder + s.namespace}
+		if err := os.MkdirAll(ceph.path(groupPath, volume.Name, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		owner := cephclient.Owner{Installation: "here", ClaimUID: "1", PersistentVolume: "pvc-1"}
+		info, err := backend.Ensure(t.Context(), volume, 64<<20, cephclient.CreateOptions{Owner: owner})
+		if err != nil || info.SizeBytes != 64<<20 {
+			t.Errorf("%s: %+v, %v", left, info, err)
+		}
+		if err := backend.Delete(t.Context(), volume); err != nil {
+			t.Errorf("%s: %v", left, err)
+		}
+		if _, err := os.Stat(ceph.path(groupPath, volume.Name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: it is there after its deletion (%v)", left, err)
+		}
+	}
 }

@@ -121,6 +121,9 @@ func (e *environment) prepareCeph(ctx context.Context) error {
 // claimRoot is where the identity of that document may make directories.
 const claimRoot = "/pvc-volumes"
 
+// groupPath is where its subvolumes lie.
+const groupPath = "/volumes/kubernetes"
+
 // path is where a path of the file system is for its administrator.
 func (c *cephCluster) path(parts ...string) string {
 	return filepath.Join(append([]string{c.root.dir}, parts...)...)

@@ -18,9 +18,16 @@ func TestStandbyTakesOver(t *testing.T) {
 	class := s.rbdClass(suite.ceph[0])
 	s.made(class, "1Gi") // so that somebody leads
 	s.directoryClass(suite.ceph[0])
-	leftover := suite.ceph[0].path(claimRoot, ".deleting", "of-an-earlier-process")
-	if err := os.MkdirAll(filepath.Join(leftover, "folder"), 0o755); err != nil {
-		t.Fatal(err)
+	s.made(s.cephfsClass(suite.ceph[0]), "64Mi") // old volumes are directories below its group
+	var leftovers []string
+	for _, root := range []string{claimRoot, groupPath} {
+		deleting := suite.ceph[0].path(root, ".deleting")
+		leftover := filepath.Join(deleting, "of-an-earlier-process")
+		if err := os.MkdirAll(filepath.Join(leftover, "folder"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Remove(deleting) })
+		leftovers = append(leftovers, leftover)
 	}
 	before := leader(t)
 
@@ -47,8 +54,10 @@ func TestStandbyTakesOver(t *testing.T) {
 	})
 	s.made(class, "1Gi")
 	s.eventually("what was left to be purged is gone", func(context.Context) error {
-		if _, err := os.Lstat(leftover); !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("it is there (%v)", err)
+		for _, leftover := range leftovers {
+			if _, err := os.Lstat(leftover); !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("%s is there (%v)", leftover, err)
+			}
 		}
 		return nil
 	})

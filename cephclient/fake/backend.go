@@ -67,10 +67,13 @@ func (b *Backend) Grow(_ context.Context, volume cephclient.Volume, sizeBytes in
 }
 
 // Delete implements [cephclient.Backend].
-func (b *Backend) Delete(_ context.Context, volume cephclient.Volume) error {
+func (b *Backend) Delete(ctx context.Context, volume cephclient.Volume) error {
 	_, err := b.do("Delete", volume, func(int64, bool) (int64, error) {
 		if _, marked := cephclient.ParseOwner(b.Owner); volume.IsDirectory() && marked && volume.Mark != b.Owner {
 			return 0, cephclient.NewError(cephclient.ErrInUse, "delete "+volume.String(), "it belongs to another", false)
+		}
+		if err := cephclient.AskGuard(ctx); err != nil {
+			return 0, cephclient.NewError(cephclient.ErrUnknown, "delete "+volume.String(), err.Error(), false)
 		}
 		return gone, nil
 	})

@@ -137,7 +137,7 @@ func run[C any](ctx context.Context, s *session, op operation, on line[C], f fun
 	taken := s.pool.running.begin(s, op, func() { <-limits.slots; unlock() })
 	go func() {
 		var result any
-		err := s.mayChange(op)
+		err := s.mayChange(ctx, op)
 		if err == nil {
 			result, err = f(held.conn)
 		}
@@ -211,11 +211,15 @@ func (s *session) lock(ctx context.Context, op operation) (unlock func(), err er
 }
 
 // mayChange is asked when nothing is in the way any more.
-func (s *session) mayChange(op operation) error {
-	if !op.mutating() || s.pool.options.MayChange == nil {
+func (s *session) mayChange(ctx context.Context, op operation) error {
+	if !op.mutating() {
 		return nil
 	}
-	if err := s.pool.options.MayChange(); err != nil {
+	err := cephclient.AskGuard(ctx)
+	if may := s.pool.options.MayChange; err == nil && may != nil {
+		err = may()
+	}
+	if err != nil {
 		return cephclient.NewError(cephclient.ErrUnknown, op.name, err.Error(), false)
 	}
 	return nil

@@ -76,6 +76,21 @@ func TestNothingIsChangedAfterTheTenure(t *testing.T) {
 	}
 }
 
+// Nor is what a guard refuses by then.
+func TestNothingIsChangedThatAGuardRefuses(t *testing.T) {
+	refused := errors.New("somebody wants it after all")
+	s := NewPool(Options{Timeout: time.Minute, CallsPerService: 1}).session(cephclient.Cluster{Monitors: []string{"10.0.0.1:6789"}}, cephclient.Credentials{ID: "a"})
+	on := line[int]{among: newShared(time.Minute, func(int) {}), open: func() (int, error) { return 0, nil }}
+	for _, op := range []operation{change("delete", cephclient.Volume{Name: "v"}, osd), {name: "open", asks: osd}} {
+		ran := false
+		ctx := cephclient.WithGuard(t.Context(), func(context.Context) error { return refused })
+		_, err := callOn(ctx, s, op, on, func(int) (none, error) { ran = true; return none{}, nil })
+		if want := !op.mutating(); ran != want || (err == nil) != want || cephclient.MayBeHalfDone(err) {
+			t.Errorf("%s: it was done: %t, want %t (%v)", op.name, ran, want, err)
+		}
+	}
+}
+
 // Who finds every slot taken by calls that a service has not answered is told of the
 // service, not of the calls: they may never end.
 func TestSlotsOfCallsThatAreNotAnswered(t *testing.T) {
