@@ -139,3 +139,37 @@ func TestSubvolumeThatTheManagerLeftHalfMade(t *testing.T) {
 		}
 	}
 }
+
+// The folder of a namespace goes with its last volume, but not with what an administrator has
+// set on it.
+func TestFolderWithAQuotaStays(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	s := newScene(t)
+	pool, cluster, credentials := ceph.adapter(t)
+	backend, err := pool.Backend(t.Context(), cephclient.CephFS, cluster, credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := s.ownRoot(ceph, "")
+	for setting, value := range map[string]string{
+		"": "", "ceph.quota.max_bytes": "1073741824", "ceph.quota.max_files": "1000", "ceph.dir.pin": "0", "ceph.dir.layout.stripe_count": "2",
+	} {
+		folder := "of" + setting
+		if err := os.MkdirAll(ceph.path(root, folder, "data"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if setting != "" {
+			if err := syscall.Setxattr(ceph.path(root, folder), setting, []byte(value), 0); err != nil {
+				t.Fatalf("%s: %v", setting, err)
+			}
+		}
+		volume := cephclient.Volume{Kind: cephclient.CephFS, Container: ceph.FileSystem, Root: root, Group: folder, Name: "data"}
+		if err := backend.Delete(t.Context(), volume); err != nil {
+			t.Errorf("%s: %v", setting, err)
+		}
+		if _, err := os.Stat(ceph.path(root, folder)); errors.Is(err, fs.ErrNotExist) != (setting == "") {
+			t.Errorf("with %q: %v", setting, err)
+		}
+	}
+}

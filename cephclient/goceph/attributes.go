@@ -15,6 +15,8 @@ import (
 const (
 	ownerAttribute     = "user." + cephclient.OwnerKey
 	quotaAttribute     = "ceph.quota.max_bytes"
+	filesAttribute     = "ceph.quota.max_files"
+	pinAttribute       = "ceph.dir.pin"
 	layoutAttribute    = "ceph.dir.layout"
 	poolAttribute      = "ceph.dir.layout.pool"
 	namespaceAttribute = "ceph.dir.layout.pool_namespace"

@@ -35,7 +35,7 @@ func (d directories) Remove(ctx context.Context, volume cephclient.Volume) error
 		}
 		if err == nil || causeOf(err) == cephclient.ErrNotFound {
 			err = errors.Join(removeLegacyMeta(mount, volume), err)
-			removeEmpty(mount, at.parents())
+			removeEmpty(mount, op, at.parents())
 		}
 		return none{}, err
 	})
@@ -126,13 +126,23 @@ func moveAside(mount *cephfs.MountInfo, at place, inode cephfs.Inode) error {
 }
 
 // removeEmpty removes the innermost of these directories, and those above it that
-// get empty so.
-func removeEmpty(mount *cephfs.MountInfo, parents []string) {
+// get empty so. One on which an administrator has set something stays.
+func removeEmpty(mount *cephfs.MountInfo, op operation, parents []string) {
 	for i := len(parents) - 1; i >= 0; i-- {
-		if mount.RemoveDir(parents[i]) != nil {
+		if isSet(attributes{mount, parents[i], op}) || mount.RemoveDir(parents[i]) != nil {
 			return // most often, because another volume is in it
 		}
 	}
+}
+
+// isSet reports whether a directory has a quota, a layout or a pin of its own.
+func isSet(a attributes) bool {
+	for name, unset := range map[string]string{quotaAttribute: "0", filesAttribute: "0", layoutAttribute: "", pinAttribute: "-1"} {
+		if value, err := a.get(name); err != nil || value != "" && value != unset {
+			return true
+		}
+	}
+	return false
 }
 
 // eachEntry calls f for what is in a directory, until f fails.
