@@ -136,7 +136,16 @@ func TestVolumesOfCephComCephFS(t *testing.T) {
 		make  func(namespace string) legacyCephFS
 		spoil func(t *testing.T, l legacyCephFS)
 		grows bool
+		usual bool // the class, without claimRoot: it makes subvolumes now
 	}{
+		"names drawn by lot, of the usual class": {
+			make: func(ns string) legacyCephFS {
+				volume := lot(ns, 1<<30)
+				volume.root = groupPath
+				return volume
+			},
+			grows: true, usual: true,
+		},
 		"names drawn by lot, with quota": {
 			make:  func(ns string) legacyCephFS { return lot(ns, 1<<30) },
 			grows: true,
@@ -185,6 +194,9 @@ func TestVolumesOfCephComCephFS(t *testing.T) {
 			volume := test.make(s.namespace)
 			volume.inCeph(t, ceph)
 			class := s.directoryClass(ceph, legacyClass)
+			if test.usual {
+				class = s.tenantClass(ceph, legacyClass)
+			}
 			claim, pv := volume.inKubernetes(s, ceph, class)
 			if test.grows {
 				s.request(claim, "2Gi")
