@@ -131,7 +131,18 @@ func (c *cephCluster) allSubvolumes(context.Context) ([]string, error) {
 			return nil, err
 		}
 		for _, name := range names {
-			found = append(found, "subvolume "+group+"/"+name)
+			if name != ".deleting" {
+				found = append(found, "subvolume "+group+"/"+name)
+				continue
+			}
+			// The folder of old volumes, directories of that group.
+			unpurged, err := c.entries("volumes", group, name)
+			if err != nil {
+				return nil, err
+			}
+			for _, each := range unpurged {
+				found = append(found, "unpurged "+group+"/"+each)
+			}
 		}
 	}
 	return found, nil
