@@ -5,6 +5,7 @@ go 1.24.0
 require (
 	github.com/ceph/go-ceph v0.34.0
 	github.com/prometheus/client_golang v1.16.0
+	github.com/prometheus/procfs v0.10.1
 	github.com/sony/gobreaker/v2 v2.0.0
 	golang.org/x/sync v0.11.0
 	k8s.io/api v0.30.14
@@ -43,7 +44,6 @@ require (
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/prometheus/client_model v0.3.0 // indirect
 	github.com/prometheus/common v0.42.0 // indirect
-	github.com/prometheus/procfs v0.10.1 // indirect
 	github.com/spf13/pflag v1.0.5 // indirect
 	golang.org/x/crypto v0.21.0 // indirect
 	golang.org/x/net v0.23.0 // indirect

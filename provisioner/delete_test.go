@@ -114,7 +114,7 @@ func TestDeleteLooksAgainAfterItHasWaited(t *testing.T) {
 			pv := released(t, backend)
 			client := cluster(pv.DeepCopy())
 			backend.Fault = func(string, cephclient.Volume) error {
-				time.Sleep(1100 * time.Millisecond)
+				time.Sleep(1100 * time.Millisecond) // longer than an answer counts
 				now := pv.DeepCopy()
 				now.Spec.PersistentVolumeReclaimPolicy = policy
 				if _, err := client.CoreV1().PersistentVolumes().Update(t.Context(), now, metav1.UpdateOptions{}); err != nil {

@@ -2,16 +2,16 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/procfs"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"ceph.example/ceph-provisioner/hack/localcluster"
 )
 
 // machine notes what the tests had of the machine. Others may use it too, and where a test
@@ -24,24 +24,28 @@ type machine struct {
 // moment is about a second.
 type moment struct {
 	at     time.Time
-	lag    time.Duration // by which this process woke too late
-	answer time.Duration // that the API server took for the least that it can be asked
-	ticks  ticks         // until then
+	lag    time.Duration  // by which this process woke too late
+	answer time.Duration  // that the API server took for the least that it can be asked
+	cpu    procfs.CPUStat // seconds of all processors, until then
 }
-
-// ticks are what /proc/stat counts of all processors, in hundredths of seconds.
-type ticks struct{ all, idle, waiting, stolen float64 }
 
 // momentsKept are those of the longest wait.
 const momentsKept = int(3 * patience / time.Second)
 
 // watch goes on as long as this process.
-func (m *machine) watch(e *environment) {
+func (m *machine) watch(e *environment) error {
+	proc, err := procfs.NewDefaultFS()
+	if err != nil {
+		return err
+	}
 	go func() {
 		for {
 			slept := time.Now()
-			time.Sleep(time.Second)
-			now := moment{at: time.Now(), lag: time.Since(slept) - time.Second, ticks: readTicks()}
+			time.Sleep(time.Second) // nothing is waited for: how late it ends is measured
+			now := moment{at: time.Now(), lag: time.Since(slept) - time.Second}
+			if stat, err := proc.Stat(); err == nil {
+				now.cpu = stat.CPUTotal
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // some tests stop it
 			_, _ = e.client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceDefault, metav1.GetOptions{})
 			cancel()
@@ -52,31 +56,7 @@ func (m *machine) watch(e *environment) {
 			m.mu.Unlock()
 		}
 	}()
-}
-
-// readTicks is empty where it can't be read.
-func readTicks() (t ticks) {
-	text, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return t
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	// cpu user nice system idle iowait irq softirq steal; what follows is in user.
-	for i, field := range strings.Fields(line)[1:] {
-		count, _ := strconv.ParseFloat(field, 64)
-		switch i {
-		case 3:
-			t.idle = count
-		case 4:
-			t.waiting = count
-		case 7:
-			t.stolen = count
-		}
-		if i < 8 {
-			t.all += count
-		}
-	}
-	return t
+	return nil
 }
 
 // since tells of the time since then in one line.
@@ -94,13 +74,13 @@ func (m *machine) since(then time.Time) string {
 		}
 		last, lag, answer = now, max(lag, now.lag), max(answer, now.answer)
 	}
-	percent := func(of func(ticks) float64) float64 {
-		return 100 * (of(last.ticks) - of(first.ticks)) / max(1, last.ticks.all-first.ticks.all)
-	}
+	from, to := first.cpu, last.cpu
+	used := to.User + to.Nice + to.System + to.IRQ + to.SoftIRQ - from.User - from.Nice - from.System - from.IRQ - from.SoftIRQ
+	idle, waiting, stolen := to.Idle-from.Idle, to.Iowait-from.Iowait, to.Steal-from.Steal
+	percent := 100 / max(1, used+idle+waiting+stolen)
 	return fmt.Sprintf("of the processors %.0f %% were idle, %.0f %% waited for disks, %.0f %% were used by other machines; "+
 		"this process slept up to %s too long; the API server took up to %s to answer",
-		percent(func(t ticks) float64 { return t.idle }), percent(func(t ticks) float64 { return t.waiting }),
-		percent(func(t ticks) float64 { return t.stolen }), lag.Round(time.Millisecond), answer.Round(time.Millisecond))
+		percent*idle, percent*waiting, percent*stolen, lag.Round(time.Millisecond), answer.Round(time.Millisecond))
 }
 
 // daemons tells which of the cluster's daemons do not run, and the last lines of the one
@@ -109,21 +89,29 @@ func (e *environment) daemons() string {
 	var report strings.Builder
 	logs := []string{filepath.Join(e.cluster.Dir, "supervisor.log")}
 	for _, daemon := range e.cluster.Daemons {
-		pid, err := os.ReadFile(daemon.PIDFile)
-		stat, statErr := os.ReadFile(fmt.Sprintf("/proc/%s/stat", strings.TrimSpace(string(pid))))
-		_, state, _ := strings.Cut(string(stat), ") ") // what is before it is the name
-		if state == "" || strings.ContainsAny(state[:1], "TZ") {
-			fmt.Fprintln(&report, daemon.Name, "does not run:", state, errors.Join(err, statErr))
+		if state, err := stateOf(daemon); err != nil || strings.Contains("TZ", state) {
+			fmt.Fprintln(&report, daemon.Name, "does not run:", state, err)
 		}
 		if daemon.Name == "kube-controller-manager" {
 			logs = append(logs, daemon.Log)
 		}
 	}
 	for _, log := range logs {
-		text, err := os.ReadFile(log)
-		lines := strings.SplitAfter(string(text), "\n")
-		fmt.Fprintln(&report, log, err)
-		report.WriteString(strings.Join(lines[max(0, len(lines)-15):], ""))
+		fmt.Fprintf(&report, "%s:\n%s\n", log, localcluster.LastLog(log))
 	}
 	return report.String()
+}
+
+// stateOf is a letter, as ps shows it.
+func stateOf(daemon localcluster.Daemon) (string, error) {
+	pid, err := daemon.LastPID()
+	if err != nil {
+		return "", err
+	}
+	process, err := procfs.NewProc(pid)
+	if err != nil {
+		return "", err
+	}
+	stat, err := process.Stat()
+	return stat.State, err
 }

@@ -124,7 +124,9 @@ func (e *environment) connect(context.Context) error {
 	if e.recorder, err = startRecorder(e.client); err != nil {
 		return err
 	}
-	e.machine.watch(e)
+	if err := e.machine.watch(e); err != nil {
+		return err
+	}
 	audit, err := os.Stat(e.cluster.Kubernetes.AuditLog)
 	if err != nil {
 		return err

@@ -121,23 +121,15 @@ func TestCloseWhileOpening(t *testing.T) {
 	failed := make(chan error)
 	go func() { _, err := l.acquire(t.Context()); failed <- err }()
 	<-opening
-	done := make(chan struct{})
-	go func() { defer close(done); l.among.close(t.Context()) }()
-	for l.among.mayOpenStill() {
-		time.Sleep(time.Millisecond)
-	}
+	hasty, cancel := context.WithCancel(t.Context())
+	cancel()
+	l.among.close(hasty)
 	close(answer)
 	if err := <-failed; !errors.Is(err, errClosed) {
 		t.Error(err)
 	}
-	<-done
-	if got := <-closed; got != 1 {
-		t.Errorf("connection %d was closed", got)
+	l.among.close(t.Context()) // waits for it
+	if len(closed) != 1 {
+		t.Error("what was opened was not closed")
 	}
-}
-
-func (s *shared[C]) mayOpenStill() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.closed
 }

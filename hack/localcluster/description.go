@@ -62,8 +62,8 @@ type Daemon struct {
 	Log     string `json:"log"`
 }
 
-// lastPID is that of its last start, which may be later than the description.
-func (d Daemon) lastPID() (int, error) {
+// LastPID is that of its last start, which may be later than the description.
+func (d Daemon) LastPID() (int, error) {
 	text, err := os.ReadFile(d.PIDFile)
 	if err != nil {
 		return 0, err

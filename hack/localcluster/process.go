@@ -157,8 +157,11 @@ func (d *daemon) describe() Daemon {
 // reportedLines is how much of a log is shown when something went wrong.
 const reportedLines = 20
 
-func (d *daemon) lastLog() string {
-	data, err := os.ReadFile(d.log)
+func (d *daemon) lastLog() string { return LastLog(d.log) }
+
+// LastLog returns the last lines of a log, or why it can't be read.
+func LastLog(file string) string {
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return err.Error()
 	}

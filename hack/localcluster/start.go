@@ -86,7 +86,7 @@ func (c *Cluster) Signal(daemon string, signal syscall.Signal) error {
 	if err != nil {
 		return err
 	}
-	pid, err := d.lastPID()
+	pid, err := d.LastPID()
 	if err == nil {
 		err = syscall.Kill(pid, signal)
 	}

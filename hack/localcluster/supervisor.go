@@ -206,7 +206,8 @@ func (s *supervisor) startDaemon(d *daemon) error {
 	return d.start(s.launcher, s.died)
 }
 
-// reviveAfter is how long a daemon that is revived stays dead.
+// reviveAfter is how long a daemon that is revived stays dead: one that ends at its start
+// would otherwise be started without a pause.
 const reviveAfter = time.Second
 
 // died tells of a daemon that ended by itself. Tests kill daemons on purpose, so
