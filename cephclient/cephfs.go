@@ -36,11 +36,14 @@ type FileSystems interface {
 // context's deadline.
 type CephFSStore interface {
 	// Create makes a volume and its group where they are absent, with a quota. On
-	// one that exists it would set the quota anew: ask Inspect first.
-	Create(ctx context.Context, volume Volume, quotaBytes int64, options CreateOptions) error
+	// one that exists it would set the quota anew: ask Inspect first. It returns the volume,
+	// with its path if that is known by then.
+	Create(ctx context.Context, volume Volume, quotaBytes int64, options CreateOptions) (Volume, error)
 	// Inspect describes a volume, or returns ErrNotFound, also where the group or
 	// the file system is absent, or ErrHalfMade for one that lacks what Create gives it.
 	Inspect(ctx context.Context, volume Volume) (CephFSInfo, error)
+	// Quota is Inspect for nothing but QuotaBytes and UsedBytes.
+	Quota(ctx context.Context, volume Volume) (CephFSInfo, error)
 	// SetQuota sets the quota, smaller or larger than before.
 	SetQuota(ctx context.Context, volume Volume, quotaBytes int64) error
 	// Mark writes the owner onto a volume.
@@ -125,23 +128,27 @@ func mayBeFirstQuota(volume Volume, found CephFSInfo, sizeBytes int64) error {
 
 // create makes the volume, or what of it is missing.
 func (b cephfsBackend) create(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (Info, error) {
-	if err := b.store(volume).Create(ctx, volume, sizeBytes, options); err != nil {
+	made, err := b.store(volume).Create(ctx, volume, sizeBytes, options)
+	if err != nil {
 		return Info{}, err
 	}
-	info, err := b.readBack(ctx, volume, sizeBytes)
-	return info, afterWrite(err)
+	found, err := b.store(volume).Inspect(ctx, made)
+	if err == nil {
+		err = wantQuota(volume, found, sizeBytes)
+	}
+	return describe(volume, found), afterWrite(err)
 }
 
 func (b cephfsBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64) (Info, error) {
 	if err := checkSize(volume, sizeBytes); err != nil {
 		return Info{}, err
 	}
-	before, err := b.store(volume).Inspect(ctx, volume)
+	before, err := b.store(volume).Quota(ctx, volume)
 	if err != nil {
 		return Info{}, unseen(b.absent(ctx, "grow", volume, err))
 	}
 	if before.QuotaBytes != Unlimited && before.QuotaBytes >= sizeBytes {
-		return describe(volume, before), nil
+		return Info{Volume: volume, SizeBytes: before.QuotaBytes}, nil
 	}
 	if err := mayBeFirstQuota(volume, before, sizeBytes); err != nil {
 		return Info{}, err
@@ -149,8 +156,11 @@ func (b cephfsBackend) Grow(ctx context.Context, volume Volume, sizeBytes int64)
 	if err := b.store(volume).SetQuota(ctx, volume, sizeBytes); err != nil {
 		return Info{}, err
 	}
-	info, err := b.readBack(ctx, volume, sizeBytes)
-	return info, afterWrite(err)
+	after, err := b.store(volume).Quota(ctx, volume)
+	if err == nil {
+		err = wantQuota(volume, after, sizeBytes)
+	}
+	return Info{Volume: volume, SizeBytes: after.QuotaBytes}, afterWrite(err)
 }
 
 func (b cephfsBackend) Delete(ctx context.Context, volume Volume) error {
@@ -188,20 +198,15 @@ func describe(volume Volume, found CephFSInfo) Info {
 	}
 }
 
-// readBack holds the promise that the quota is exactly what was asked for.
-func (b cephfsBackend) readBack(ctx context.Context, volume Volume, quotaBytes int64) (Info, error) {
-	found, err := b.store(volume).Inspect(ctx, volume)
-	if err != nil {
-		return Info{}, err
+// wantQuota holds the promise that the quota is exactly what was asked for.
+func wantQuota(volume Volume, found CephFSInfo, quotaBytes int64) error {
+	if found.QuotaBytes == quotaBytes {
+		return nil
 	}
-	info := describe(volume, found)
-	if info.SizeBytes != quotaBytes {
-		return Info{}, &Error{
-			Cause: ErrQuotaMismatch, Op: "check the quota of " + volume.String(),
-			Detail: fmt.Sprintf("set %d bytes, read %d", quotaBytes, info.SizeBytes),
-			Remedy: "see whether someone else changes it, and whether the cluster's release supports quotas",
-			Wrote:  true,
-		}
+	return &Error{
+		Cause: ErrQuotaMismatch, Op: "check the quota of " + volume.String(),
+		Detail: fmt.Sprintf("set %d bytes, read %d", quotaBytes, found.QuotaBytes),
+		Remedy: "see whether someone else changes it, and whether the cluster's release supports quotas",
+		Wrote:  true,
 	}
-	return info, nil
 }

@@ -43,14 +43,14 @@ func (s *subvolumeStore) RecentFileSystems(ctx context.Context) ([]cephclient.Fi
 	return s.FileSystems(ctx)
 }
 
-func (s *subvolumeStore) Create(_ context.Context, v cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
+func (s *subvolumeStore) Create(_ context.Context, v cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) (cephclient.Volume, error) {
 	s.calls = append(s.calls, "create in "+v.Container)
 	s.options = options
 	if s.deafQuota {
 		quotaBytes = cephclient.Unlimited
 	}
 	s.subvolumes[v.Name] = cephclient.CephFSInfo{QuotaBytes: quotaBytes, Path: "/volumes/" + v.Group + "/" + v.Name}
-	return s.createErr
+	return v, s.createErr
 }
 
 func (s *subvolumeStore) Inspect(_ context.Context, v cephclient.Volume) (cephclient.CephFSInfo, error) {
@@ -59,6 +59,11 @@ func (s *subvolumeStore) Inspect(_ context.Context, v cephclient.Volume) (cephcl
 		return subvolume, cephclient.NewError(cephclient.ErrNotFound, "read", "", false)
 	}
 	return subvolume, s.statErr
+}
+
+func (s *subvolumeStore) Quota(ctx context.Context, v cephclient.Volume) (cephclient.CephFSInfo, error) {
+	subvolume, err := s.Inspect(ctx, v)
+	return cephclient.CephFSInfo{QuotaBytes: subvolume.QuotaBytes, UsedBytes: subvolume.UsedBytes}, err
 }
 
 func (s *subvolumeStore) SetQuota(_ context.Context, v cephclient.Volume, quotaBytes int64) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/cephclient/goceph"
@@ -138,6 +139,64 @@ func TestSubvolumeThatTheManagerLeftHalfMade(t *testing.T) {
 			t.Errorf("%s: it is there after its deletion (%v)", left, err)
 		}
 	}
+}
+
+// A group that was removed and made anew is not the one that is still mounted.
+func TestGroupThatIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	s := newScene(t)
+	pool, cluster, credentials := ceph.adapter(t)
+	backend, err := pool.Backend(t.Context(), cephclient.CephFS, cluster, credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	volume := cephclient.Volume{Kind: cephclient.CephFS, Container: ceph.FileSystem, Group: s.namespace, Name: "before"}
+	ensure := func() cephclient.Info {
+		info, err := backend.Ensure(t.Context(), volume, 64<<20, cephclient.CreateOptions{Owner: cephclient.Owner{Installation: "here", ClaimUID: "1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info
+	}
+	t.Cleanup(func() { ceph.runAtEnd(t, "ceph", "fs", "subvolumegroup", "rm", ceph.FileSystem, volume.Group) })
+	for _, isThere := range []bool{false, true} {
+		before := ensure()
+		unmount := s.keepMounted(backend, before.Volume)
+		if err := backend.Delete(t.Context(), before.Volume); err != nil {
+			t.Fatal(err)
+		}
+		ceph.run(t, "ceph", "fs", "subvolumegroup", "rm", ceph.FileSystem, volume.Group)
+		ceph.run(t, "ceph", "fs", "subvolumegroup", "create", ceph.FileSystem, volume.Group)
+		if isThere {
+			ceph.run(t, "ceph", "fs", "subvolume", "create", ceph.FileSystem, volume.Name, "--group_name="+volume.Group)
+		}
+		after := ensure()
+		if after.SizeBytes != 64<<20 || after.Volume == before.Volume {
+			t.Errorf("made %+v, and in the new group, where it is there already: %t, %+v", before, isThere, after)
+		}
+		unmount()
+		if err := backend.Delete(t.Context(), after.Volume); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// mountIsClosedAfter is how long the controller keeps a mount without calls.
+const mountIsClosedAfter = time.Second
+
+// keepMounted asks for a volume all the time, whether it is there or not.
+func (s *scene) keepMounted(backend cephclient.Backend, volume cephclient.Volume) (stop func()) {
+	ctx, cancel := context.WithCancel(s.t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			_, _ = backend.Stat(ctx, volume)
+			time.Sleep(mountIsClosedAfter / 10)
+		}
+	}()
+	return func() { cancel(); <-ended }
 }
 
 // The folder of a namespace goes with its last volume, but not with what an administrator has

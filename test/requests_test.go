@@ -40,16 +40,20 @@ func TestRequestsForOneClaim(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			var least [3]traffic
-			for range 3 { // others may be at work on the machine
+			var tooMany []string
+			for range 10 { // others may be at work on the machine, kube-controller-manager on the claim
+				tooMany = nil
 				for phase, cost := range s.part(t).costs(ceph, proxy, c.class) {
 					least[phase] = least[phase].least(cost)
+					if more := least[phase].less(c.want[phase]); len(more) > 0 {
+						tooMany = append(tooMany, fmt.Sprintf("%s: %v, of which %v are too many", []string{"made", "grown", "deleted"}[phase], least[phase], more))
+					}
+				}
+				if tooMany == nil {
+					return
 				}
 			}
-			for phase, cost := range least {
-				if more := cost.less(c.want[phase]); len(more) > 0 {
-					t.Errorf("%s: %v, of which %v are too many", []string{"made", "grown", "deleted"}[phase], cost, more)
-				}
-			}
+			t.Error(tooMany)
 		})
 	}
 }

@@ -118,26 +118,34 @@ func namespaceOf(volume cephclient.Volume) string {
 	return namespacePrefix + strings.ReplaceAll(path.Join(volume.Group, volume.Name), "/", ".")
 }
 
-// read asks the MDS few times, and twice about what is complete: libcephfs has it answer for
-// each attribute of its own anew.
-func (a attributes) read() (info cephclient.CephFSInfo, err error) {
-	if info.QuotaBytes, err = a.number(quotaAttribute); err != nil { // absent: 0, which is Unlimited
+// readQuota asks the MDS once about what is complete, like what is built on it below: libcephfs
+// has it answer for each attribute of its own anew.
+func (a attributes) readQuota() (info cephclient.CephFSInfo, err error) {
+	info.QuotaBytes, err = a.number(quotaAttribute) // absent: 0, which is Unlimited
+	if err == nil && info.QuotaBytes == cephclient.Unlimited {
+		info.UsedBytes, err = a.number(usedAttribute)
+	}
+	return info, err
+}
+
+func (a attributes) read() (cephclient.CephFSInfo, error) {
+	info, err := a.readQuota()
+	if err == nil {
+		info.DataPool, info.Namespace, err = a.layout()
+	}
+	return info, err
+}
+
+// readOwned reads whose it is, too, or how much is in it.
+func (a attributes) readOwned() (cephclient.CephFSInfo, error) {
+	info, err := a.read()
+	if err != nil {
 		return info, err
 	}
-	if info.Owner, err = a.get(ownerAttribute); err != nil {
-		return info, err
+	info.Owner, err = a.get(ownerAttribute)
+	if _, marked := cephclient.ParseOwner(info.Owner); err == nil && !marked {
+		info.Entries, err = a.number(entriesAttribute)
 	}
-	if info.QuotaBytes == cephclient.Unlimited {
-		if info.UsedBytes, err = a.number(usedAttribute); err != nil {
-			return info, err
-		}
-	}
-	if _, marked := cephclient.ParseOwner(info.Owner); !marked {
-		if info.Entries, err = a.number(entriesAttribute); err != nil {
-			return info, err
-		}
-	}
-	info.DataPool, info.Namespace, err = a.layout()
 	return info, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/ceph/go-ceph/cephfs"
@@ -22,15 +23,15 @@ type directories struct{ session *session }
 // Create is similar to: mkdir -p; setfattr for the owner, the layout and the
 // quota, in this order: what has an owner was begun, what has a quota is done.
 // What exists keeps its layout unless it is empty.
-func (d directories) Create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
+func (d directories) Create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) (cephclient.Volume, error) {
 	err := d.create(ctx, volume, quotaBytes, options)
 	if !errors.Is(err, cephclient.ErrNotFound) {
-		return err
+		return volume, err
 	}
 	if err := d.createRoot(ctx, volume); err != nil {
-		return err
+		return volume, err
 	}
-	return d.create(ctx, volume, quotaBytes, options)
+	return volume, d.create(ctx, volume, quotaBytes, options)
 }
 
 func (d directories) create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
@@ -147,16 +148,48 @@ func (d directories) createRoot(ctx context.Context, volume cephclient.Volume) e
 
 // Inspect is similar to: getfattr.
 func (d directories) Inspect(ctx context.Context, volume cephclient.Volume) (cephclient.CephFSInfo, error) {
+	return d.inspect(ctx, volume, attributes.readOwned)
+}
+
+// Quota implements [cephclient.CephFSStore].
+func (d directories) Quota(ctx context.Context, volume cephclient.Volume) (cephclient.CephFSInfo, error) {
+	return d.inspect(ctx, volume, attributes.readQuota)
+}
+
+func (d directories) inspect(ctx context.Context, volume cephclient.Volume, read func(attributes) (cephclient.CephFSInfo, error)) (cephclient.CephFSInfo, error) {
 	op := operation{name: "read " + volume.String(), asks: metadata}
 	return callMount(ctx, d.session, op, volume, func(mount *cephfs.MountInfo, at place) (cephclient.CephFSInfo, error) {
 		if _, err := lookUp(mount, at); err != nil {
 			return cephclient.CephFSInfo{}, err
 		}
-		info, err := attributes{mount, at.directory, op}.read()
+		info, err := read(attributes{mount, at.directory, op})
 		info.Path = at.path()
 		return info, err
 	})
 }
+
+// pathOfNew is the path that nodes mount of a subvolume that the mgr has just made: it is called
+// by a UUID, and lies alone beside what the mgr keeps of it. Where that is not so, as in
+// subvolumes of the oldest sort, only the mgr knows the path.
+func (d directories) pathOfNew(ctx context.Context, home cephclient.Volume) (string, error) {
+	op := operation{name: "look for the path of " + home.String(), asks: metadata}
+	return callMount(ctx, d.session, op, home, func(mount *cephfs.MountInfo, at place) (string, error) {
+		hasMeta, err := hasMeta(mount, at)
+		if err != nil {
+			return "", err
+		}
+		inside, err := directoriesIn(mount, at.directory)
+		if err != nil {
+			return "", err
+		}
+		if !hasMeta || len(inside) != 1 || !isUUID(inside[0]) {
+			return "", fmt.Errorf("it has the directories %q", inside)
+		}
+		return path.Join(at.path(), inside[0]), nil
+	})
+}
+
+var isUUID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString
 
 // SetQuota is similar to: setfattr -n ceph.quota.max_bytes.
 func (d directories) SetQuota(ctx context.Context, volume cephclient.Volume, quotaBytes int64) error {

@@ -96,7 +96,7 @@ func describeDirectory(mount *cephfs.MountInfo, op operation, at place, volume c
 		return cephclient.Found{}, err
 	}
 	directory := attributes{mount, at.directory, op}
-	info, err := directory.read()
+	info, err := directory.readOwned()
 	if err != nil {
 		return cephclient.Found{}, err
 	}

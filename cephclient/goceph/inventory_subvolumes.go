@@ -32,7 +32,7 @@ func (s subvolumes) List(ctx context.Context, where cephclient.Place, _ func(str
 // identity may mount the group, plain directories in it are told from subvolumes: the
 // mgr would make those into subvolumes of its oldest sort by being asked for them.
 func (s subvolumes) Look(ctx context.Context, volume cephclient.Volume) (cephclient.Found, error) {
-	volume.Path = volume.Home()
+	volume = atHome(volume)
 	found, err := direct(s.session, volume, func(d directories) (cephclient.Found, error) { return d.lookAtPlain(ctx, volume) })
 	if err == nil && found.Name != "" || err != nil && !errors.Is(err, errIndirect) {
 		return found, err
@@ -83,10 +83,32 @@ func (s subvolumes) lookByMgr(ctx context.Context, volume cephclient.Volume) (ce
 	})
 }
 
-// owner looks where Mark may have written.
+// owner looks where Mark may have written, and earlier versions: with a mgr before 16.2.8, they
+// marked what nodes mount.
 func (s subvolumes) owner(ctx context.Context, volume cephclient.Volume) (string, error) {
+	text, err := s.attributeOf(ctx, atHome(volume))
+	if text != "" || err != nil {
+		return text, err
+	}
+	text, err = s.metadata(ctx, volume)
+	if !errors.Is(err, cephclient.ErrNotFound) && !errors.Is(err, cephclient.ErrInvalid) && !errors.Is(err, cephclient.ErrUnsupported) {
+		return text, err
+	}
+	return s.attributeOf(ctx, volume)
+}
+
+// attributeOf returns "" where the identity may not look.
+func (s subvolumes) attributeOf(ctx context.Context, volume cephclient.Volume) (string, error) {
+	text, err := direct(s.session, volume, func(d directories) (string, error) { return d.owner(ctx, volume) })
+	if errors.Is(err, errIndirect) {
+		return "", nil
+	}
+	return text, err
+}
+
+func (s subvolumes) metadata(ctx context.Context, volume cephclient.Volume) (string, error) {
 	op := operation{name: "read the mark of " + volume.String(), asks: manager, needs: needsCommand("fs subvolume metadata get", volume)}
-	text, err := call(ctx, s.session, op, func(conn *rados.Conn) (string, error) {
+	return call(ctx, s.session, op, func(conn *rados.Conn) (string, error) {
 		command, err := json.Marshal(map[string]string{
 			"prefix": "fs subvolume metadata get", "vol_name": volume.Container,
 			"group_name": volume.Group, "sub_name": volume.Name, "key_name": cephclient.OwnerKey,
@@ -97,14 +119,13 @@ func (s subvolumes) owner(ctx context.Context, volume cephclient.Volume) (string
 		answer, _, err := conn.MgrCommand([][]byte{command})
 		return string(answer), err
 	})
-	if !errors.Is(err, cephclient.ErrNotFound) && !errors.Is(err, cephclient.ErrInvalid) && !errors.Is(err, cephclient.ErrUnsupported) {
-		return text, err
-	}
-	found, err := direct(s.session, volume, func(d directories) (cephclient.CephFSInfo, error) { return d.Inspect(ctx, volume) })
-	if errors.Is(err, errIndirect) {
-		err = nil
-	}
-	return found.Owner, err
+}
+
+func (d directories) owner(ctx context.Context, volume cephclient.Volume) (string, error) {
+	op := operation{name: "read the mark of " + volume.String(), asks: metadata}
+	return lookAt(ctx, d.session, op, volume, func(mount *cephfs.MountInfo, at place) (string, error) {
+		return attributes{mount, at.directory, op}.get(ownerAttribute)
+	})
 }
 
 // date keeps the ID, which for subvolumes is their path.

@@ -24,8 +24,21 @@ const mode = 0o777
 type subvolumes struct{ session *session }
 
 // Create is similar to: ceph fs subvolume create …, and ceph fs subvolumegroup
-// create … where the group is absent.
-func (s subvolumes) Create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
+// create … where the group is absent. The path is looked for past the mgr, which would take a
+// second call, of 4 ms, to tell it.
+func (s subvolumes) Create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) (cephclient.Volume, error) {
+	if err := s.create(ctx, volume, quotaBytes, options); err != nil {
+		return cephclient.Volume{}, err
+	}
+	home := atHome(volume)
+	path, err := direct(s.session, home, func(d directories) (string, error) { return d.pathOfNew(ctx, home) })
+	if err == nil {
+		volume.Path = path
+	}
+	return volume, nil // without a path, the mgr is asked
+}
+
+func (s subvolumes) create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
 	layout := &admin.SubVolumeOptions{
 		Size:              admin.ByteCount(quotaBytes),
 		Mode:              mode,
@@ -83,10 +96,23 @@ func needsCommand(command string, volume cephclient.Volume) string {
 // Inspect is similar to: ceph fs subvolume info. What that misses (ENODATA, seen in 16.2) in a
 // subvolume whose making was cut short in the mgr, `fs subvolume create` adds.
 func (s subvolumes) Inspect(ctx context.Context, volume cephclient.Volume) (cephclient.CephFSInfo, error) {
-	info, err := direct(s.session, volume, func(d directories) (cephclient.CephFSInfo, error) { return d.Inspect(ctx, volume) })
+	info, err := direct(s.session, volume, func(d directories) (cephclient.CephFSInfo, error) { return d.inspect(ctx, volume, attributes.read) })
 	if !errors.Is(err, errIndirect) {
 		return info, err
 	}
+	return s.inspect(ctx, volume)
+}
+
+// Quota implements [cephclient.CephFSStore].
+func (s subvolumes) Quota(ctx context.Context, volume cephclient.Volume) (cephclient.CephFSInfo, error) {
+	info, err := direct(s.session, volume, func(d directories) (cephclient.CephFSInfo, error) { return d.Quota(ctx, volume) })
+	if !errors.Is(err, errIndirect) {
+		return info, err
+	}
+	return s.inspect(ctx, volume)
+}
+
+func (s subvolumes) inspect(ctx context.Context, volume cephclient.Volume) (cephclient.CephFSInfo, error) {
 	op := operation{name: "read " + volume.String(), asks: manager, needs: needsCommand("fs subvolume info", volume)}
 	return call(ctx, s.session, op, func(conn *rados.Conn) (cephclient.CephFSInfo, error) {
 		info, err := subvolumeInfo(conn, volume)
@@ -117,36 +143,51 @@ func (s subvolumes) SetQuota(ctx context.Context, volume cephclient.Volume, quot
 		_, err := admin.NewFromConn(conn).ResizeSubVolume(volume.Container, volume.Group, volume.Name, admin.ByteCount(quotaBytes), true)
 		return none{}, err
 	})
-	if errors.Is(err, cephclient.ErrDenied) {
-		s.session.forgetDenied(s.session.mountKey(at)) // one of both will be granted
+	return s.eitherWay(volume, err)
+}
+
+// Mark is similar to: setfattr -n user.ceph.example/owner /volumes/GROUP/NAME, which pods can't
+// reach, or, where the identity may not write there, to: ceph fs subvolume metadata set.
+func (s subvolumes) Mark(ctx context.Context, volume cephclient.Volume, owner cephclient.Owner) error {
+	home := atHome(volume)
+	_, err := direct(s.session, home, func(d directories) (none, error) { return none{}, d.Mark(ctx, home, owner) })
+	if !errors.Is(err, errIndirect) {
+		return err
+	}
+	err = s.setMetadata(ctx, volume, cephclient.OwnerKey, owner.String())
+	if errors.Is(err, cephclient.ErrInvalid) || errors.Is(err, cephclient.ErrUnsupported) {
+		return s.unmarkable(volume)
+	}
+	return s.eitherWay(home, err)
+}
+
+// eitherWay is for what an identity needs one of two caps for. One that it did not have may
+// have been granted meanwhile.
+func (s subvolumes) eitherWay(volume cephclient.Volume, err error) error {
+	if at, _ := placeOf(volume); errors.Is(err, cephclient.ErrDenied) {
+		s.session.forgetDenied(s.session.mountKey(at))
 	}
 	return err
 }
 
-// Mark is similar to: ceph fs subvolume metadata set. Where the mgr does not know
-// that yet, before 16.2.8, the mark is an attribute of the directory.
-func (s subvolumes) Mark(ctx context.Context, volume cephclient.Volume, owner cephclient.Owner) error {
-	err := s.setMetadata(ctx, volume, cephclient.OwnerKey, owner.String())
-	if !errors.Is(err, cephclient.ErrInvalid) && !errors.Is(err, cephclient.ErrUnsupported) {
-		return err
-	}
-	_, otherwise := direct(s.session, volume, func(d directories) (none, error) { return none{}, d.Mark(ctx, volume, owner) })
-	if errors.Is(otherwise, errIndirect) {
-		return s.unmarkable(volume)
-	}
-	return otherwise
+// atHome leads to the directory that has in it, besides what the mgr keeps of the subvolume,
+// the one that nodes mount.
+func atHome(volume cephclient.Volume) cephclient.Volume {
+	volume.Path = volume.Home()
+	return volume
 }
 
 func (s subvolumes) unmarkable(volume cephclient.Volume) error {
-	at, _ := placeOf(volume)
+	at, _ := placeOf(atHome(volume))
 	e := cephclient.NewError(cephclient.ErrUnsupported, "mark "+volume.String(), "the mgr knows no `fs subvolume metadata set`", false)
 	e.Remedy = "give client." + s.session.credentials.ID + " the cap " + needsToWrite(at) + ", so that the mark can be an attribute, or upgrade Ceph to 16.2.8 or later"
 	return e
 }
 
 func (s subvolumes) setMetadata(ctx context.Context, volume cephclient.Volume, key, value string) error {
+	at, _ := placeOf(atHome(volume))
 	op := change("mark", volume, manager)
-	op.needs = needsCommand("fs subvolume metadata set", volume)
+	op.needs = needsToWrite(at) + " or " + needsCommand("fs subvolume metadata set", volume)
 	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
 		// go-ceph has it only when it is built for Quincy.
 		command, err := json.Marshal(map[string]string{
@@ -172,7 +213,7 @@ func (s subvolumes) Remove(ctx context.Context, volume cephclient.Volume) error 
 }
 
 // errIndirect says that a subvolume is reached through the mgr only.
-var errIndirect = errors.New("the path is not known, or the identity may not mount it")
+var errIndirect = errors.New("the path is not known, or the identity may not mount it, or the releases differ")
 
 // direct reaches a subvolume's directory past the mgr, which is slower.
 func direct[T any](s *session, volume cephclient.Volume, f func(directories) (T, error)) (T, error) {
@@ -182,8 +223,15 @@ func direct[T any](s *session, volume cephclient.Volume, f func(directories) (T,
 		return none, errIndirect
 	}
 	result, err := f(directories{s})
-	if errors.Is(err, cephclient.ErrDenied) {
+	if errors.Is(err, cephclient.ErrNotFound) { // in a group that was removed, and may have been made anew
+		s.pool.mounts.forget(s.mountKey(at))
+		result, err = f(directories{s})
+	}
+	switch {
+	case errors.Is(err, cephclient.ErrDenied):
 		s.noteDenied(s.mountKey(at))
+		return none, errIndirect
+	case errors.Is(err, cephclient.ErrUnsupported): // errno 95
 		return none, errIndirect
 	}
 	return result, err
