@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"ceph.example/ceph-provisioner/cephclient"
+	"ceph.example/ceph-provisioner/pvspec"
 )
 
 // freshFor is how long what was read from Kubernetes is good for deleting by it.
@@ -177,9 +178,11 @@ func (s *state) isExamined(cluster, path string) bool {
 	return false
 }
 
+// hasVolume goes by the name, too, where the mark can't be seen.
 func (s *state) hasVolume(owner cephclient.Owner) bool {
 	for _, f := range s.found {
-		if f.marked && f.owner.ClaimUID == owner.ClaimUID {
+		uid, _ := pvspec.ClaimUIDIn(f.Name)
+		if f.marked && f.owner.ClaimUID == owner.ClaimUID || f.OwnerUnseen && uid == owner.ClaimUID {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -111,6 +112,8 @@ func TestAuditDoesNotKeepAPurge(t *testing.T) {
 	})
 }
 
+const aUUID = "01234567-89ab-cdef-0123-456789abcdef"
+
 // What a mgr that was cut short has left of a subvolume is made whole, or told.
 func TestSubvolumeThatTheManagerLeftHalfMade(t *testing.T) {
 	t.Parallel()
@@ -122,15 +125,24 @@ func TestSubvolumeThatTheManagerLeftHalfMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for left, folder := range map[string]string{"its folder": "", "its folders": "data"} {
+	for left, folder := range map[string]string{"its folder": "", "its folders": "data", "what it had not written down": aUUID} {
 		volume := cephclient.Volume{Kind: cephclient.CephFS, Container: ceph.FileSystem, Group: filepath.Base(groupPath), Name: "half-made-" + folder + s.namespace}
 		if err := os.MkdirAll(ceph.path(groupPath, volume.Name, folder), 0o755); err != nil {
 			t.Fatal(err)
+		}
+		if folder == aUUID { // and had given a quota already
+			meta, quota := ceph.path(groupPath, volume.Name, ".meta"), []byte(strconv.Itoa(64<<20))
+			if err := errors.Join(os.WriteFile(meta, nil, 0o600), syscall.Setxattr(ceph.path(groupPath, volume.Name, folder), "ceph.quota.max_bytes", quota, 0)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		owner := cephclient.Owner{Installation: "here", ClaimUID: "1", PersistentVolume: "pvc-1"}
 		info, err := backend.Ensure(t.Context(), volume, 64<<20, cephclient.CreateOptions{Owner: owner})
 		if err != nil || info.SizeBytes != 64<<20 {
 			t.Errorf("%s: %+v, %v", left, info, err)
+		}
+		if told := ceph.subvolume(t, volume.Group, volume.Name); told.Path != info.Volume.Path || told.QuotaBytes != 64<<20 {
+			t.Errorf("%s: made %+v, and the mgr tells %+v", left, info, told)
 		}
 		if err := backend.Delete(t.Context(), volume); err != nil {
 			t.Errorf("%s: %v", left, err)
@@ -178,6 +190,33 @@ func TestGroupThatIsMadeAnew(t *testing.T) {
 		unmount()
 		if err := backend.Delete(t.Context(), after.Volume); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Who may not mount the group does not take a subvolume for one without a mark.
+func TestMarkThatCannotBeSeen(t *testing.T) {
+	t.Parallel()
+	ceph := suite.ceph[0]
+	s := sceneThroughTheManager(t, ceph)
+	claim, _ := s.made(s.cephfsClass(ceph), "8Mi")
+	pool, cluster, admin := ceph.adapter(t)
+	key, err := ceph.key(t.Context(), s.namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	volume := cephclient.Volume{Kind: cephclient.CephFS, Container: ceph.FileSystem, Group: defaultGroup, Name: volumeName(claim)}
+	for _, as := range []cephclient.Credentials{admin, {ID: s.namespace, Key: cephclient.NewSecret(key)}} {
+		inventory, err := pool.Inventory(t.Context(), cluster, as)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := inventory.Look(t.Context(), volume)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if owner, marked := cephclient.ParseOwner(found.Owner); marked == found.OwnerUnseen || found.OwnerUnseen != (as.ID != admin.ID) {
+			t.Errorf("as %s: marked %+v, unseen: %t", as.ID, owner, found.OwnerUnseen)
 		}
 	}
 }

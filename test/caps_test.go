@@ -35,6 +35,7 @@ func TestEachCapIsNeeded(t *testing.T) {
 	}
 	subvolume := []grant{
 		{daemon: "mgr", part: `command "fs subvolume create"`, step: "provision"},
+		{daemon: "mgr", part: `command "fs subvolume info"`, step: "provision"},
 		{daemon: "mgr", part: `command "fs subvolume rm"`, step: "delete"},
 	}
 	for _, identity := range []struct {
@@ -48,7 +49,6 @@ func TestEachCapIsNeeded(t *testing.T) {
 		{cephfsAdminID, (*scene).cephfsClass, nil, subvolume},
 		{cephfsAdminID, (*scene).cephfsClass, func(class *storagev1.StorageClass) { class.Parameters["subvolumeGroup"] = "of-" + class.Name }, []grant{
 			{daemon: "mgr", part: `command "fs subvolumegroup create"`, step: "provision"},
-			{daemon: "mgr", part: `command "fs subvolume info"`, step: "provision"},
 			{daemon: "mgr", part: `command "fs subvolume metadata set"`, step: "provision"},
 			{daemon: "mgr", part: `command "fs subvolume resize"`, step: "grow"},
 		}},
@@ -72,23 +72,6 @@ func TestEachCapIsNeeded(t *testing.T) {
 			})
 		}
 	}
-}
-
-// What is there already, the mgr is asked about before it is adopted.
-func TestCapOfAdoptionIsNeeded(t *testing.T) {
-	t.Parallel()
-	ceph := suite.ceph[0]
-	s, give := sceneWithout(t, ceph, tenantAdminID, grant{daemon: "mgr", part: `command "fs subvolume info"`})
-	const later = "later"
-	claim := s.claim(s.tenantClass(ceph, append(s.asAdmin(), with("adminSecretName", later))...), "1Gi")
-	s.event(claim, "ProvisioningFailed", "does not exist")
-	ceph.run(t, "ceph", "fs", "subvolumegroup", "create", ceph.FileSystem, defaultGroup)
-	ceph.run(t, "ceph", "fs", "subvolume", "create", ceph.FileSystem, volumeName(claim), "--group_name="+defaultGroup)
-	s.publishKey(ceph, s.namespace, later)
-	s.event(claim, "ProvisioningFailed", "permission denied", `command "fs subvolume info"`)
-	give()
-	s.bound(claim)
-	wantOwner(t, ceph.subvolumeOwner(t, defaultGroup, claim), claim)
 }
 
 // sceneWithout has an identity, its secret, and the caps of another but for one, which give

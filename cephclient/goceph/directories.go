@@ -170,20 +170,18 @@ func (d directories) inspect(ctx context.Context, volume cephclient.Volume, read
 
 // pathOfNew is the path that nodes mount of a subvolume that the mgr has just made: it is called
 // by a UUID, and lies alone beside what the mgr keeps of it. Where that is not so, as in
-// subvolumes of the oldest sort, only the mgr knows the path.
+// subvolumes of the oldest sort, only the mgr knows the path; also where it has written nothing
+// down, as when an attempt was cut short: then it may take all for one of the oldest sort.
 func (d directories) pathOfNew(ctx context.Context, home cephclient.Volume) (string, error) {
 	op := operation{name: "look for the path of " + home.String(), asks: metadata}
 	return callMount(ctx, d.session, op, home, func(mount *cephfs.MountInfo, at place) (string, error) {
-		hasMeta, err := hasMeta(mount, at)
+		written, err := mount.Statx(at.directory+meta, cephfs.StatxSize, cephfs.AtSymlinkNofollow)
 		if err != nil {
 			return "", err
 		}
 		inside, err := directoriesIn(mount, at.directory)
-		if err != nil {
+		if err != nil || written.Size == 0 || len(inside) != 1 || !isUUID(inside[0]) {
 			return "", err
-		}
-		if !hasMeta || len(inside) != 1 || !isUUID(inside[0]) {
-			return "", fmt.Errorf("it has the directories %q", inside)
 		}
 		return path.Join(at.path(), inside[0]), nil
 	})

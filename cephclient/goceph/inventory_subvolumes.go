@@ -40,7 +40,7 @@ func (s subvolumes) Look(ctx context.Context, volume cephclient.Volume) (cephcli
 	if found, err = s.lookByMgr(ctx, volume); err != nil {
 		return found, err
 	}
-	found.Owner, err = s.owner(ctx, found.Volume)
+	found.Owner, found.OwnerUnseen, err = s.owner(ctx, found.Volume)
 	if err != nil {
 		return found, err
 	}
@@ -85,25 +85,26 @@ func (s subvolumes) lookByMgr(ctx context.Context, volume cephclient.Volume) (ce
 
 // owner looks where Mark may have written, and earlier versions: with a mgr before 16.2.8, they
 // marked what nodes mount.
-func (s subvolumes) owner(ctx context.Context, volume cephclient.Volume) (string, error) {
-	text, err := s.attributeOf(ctx, atHome(volume))
-	if text != "" || err != nil {
-		return text, err
+func (s subvolumes) owner(ctx context.Context, volume cephclient.Volume) (text string, unseen bool, err error) {
+	text, err = s.attributeOf(ctx, atHome(volume))
+	unseen = errors.Is(err, errIndirect)
+	if text != "" || err != nil && !unseen {
+		return text, false, err
 	}
 	text, err = s.metadata(ctx, volume)
 	if !errors.Is(err, cephclient.ErrNotFound) && !errors.Is(err, cephclient.ErrInvalid) && !errors.Is(err, cephclient.ErrUnsupported) {
-		return text, err
+		return text, false, err
 	}
-	return s.attributeOf(ctx, volume)
+	if unseen {
+		return "", true, nil
+	}
+	text, err = s.attributeOf(ctx, volume)
+	return text, false, err
 }
 
-// attributeOf returns "" where the identity may not look.
+// attributeOf fails with errIndirect where the identity may not look.
 func (s subvolumes) attributeOf(ctx context.Context, volume cephclient.Volume) (string, error) {
-	text, err := direct(s.session, volume, func(d directories) (string, error) { return d.owner(ctx, volume) })
-	if errors.Is(err, errIndirect) {
-		return "", nil
-	}
-	return text, err
+	return direct(s.session, volume, func(d directories) (string, error) { return d.owner(ctx, volume) })
 }
 
 func (s subvolumes) metadata(ctx context.Context, volume cephclient.Volume) (string, error) {

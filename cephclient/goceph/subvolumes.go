@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -20,7 +21,7 @@ const mode = 0o777
 
 // subvolumes implements [cephclient.CephFSStore] with the mgr's volumes
 // module, which speaks CephFS in the cluster's own release: the client's
-// release cannot spoil it (errno 95).
+// release cannot spoil it (errno 95). Past the mgr goes what the identity may do itself.
 type subvolumes struct{ session *session }
 
 // Create is similar to: ceph fs subvolume create …, and ceph fs subvolumegroup
@@ -31,10 +32,7 @@ func (s subvolumes) Create(ctx context.Context, volume cephclient.Volume, quotaB
 		return cephclient.Volume{}, err
 	}
 	home := atHome(volume)
-	path, err := direct(s.session, home, func(d directories) (string, error) { return d.pathOfNew(ctx, home) })
-	if err == nil {
-		volume.Path = path
-	}
+	volume.Path, _ = direct(s.session, home, func(d directories) (string, error) { return d.pathOfNew(ctx, home) })
 	return volume, nil // without a path, the mgr is asked
 }
 
@@ -96,23 +94,19 @@ func needsCommand(command string, volume cephclient.Volume) string {
 // Inspect is similar to: ceph fs subvolume info. What that misses (ENODATA, seen in 16.2) in a
 // subvolume whose making was cut short in the mgr, `fs subvolume create` adds.
 func (s subvolumes) Inspect(ctx context.Context, volume cephclient.Volume) (cephclient.CephFSInfo, error) {
-	info, err := direct(s.session, volume, func(d directories) (cephclient.CephFSInfo, error) { return d.inspect(ctx, volume, attributes.read) })
-	if !errors.Is(err, errIndirect) {
-		return info, err
-	}
-	return s.inspect(ctx, volume)
+	return s.inspect(ctx, volume, attributes.read)
 }
 
 // Quota implements [cephclient.CephFSStore].
 func (s subvolumes) Quota(ctx context.Context, volume cephclient.Volume) (cephclient.CephFSInfo, error) {
-	info, err := direct(s.session, volume, func(d directories) (cephclient.CephFSInfo, error) { return d.Quota(ctx, volume) })
-	if !errors.Is(err, errIndirect) {
-		return info, err
-	}
-	return s.inspect(ctx, volume)
+	return s.inspect(ctx, volume, attributes.readQuota)
 }
 
-func (s subvolumes) inspect(ctx context.Context, volume cephclient.Volume) (cephclient.CephFSInfo, error) {
+func (s subvolumes) inspect(ctx context.Context, volume cephclient.Volume, read func(attributes) (cephclient.CephFSInfo, error)) (cephclient.CephFSInfo, error) {
+	info, err := direct(s.session, volume, func(d directories) (cephclient.CephFSInfo, error) { return d.inspect(ctx, volume, read) })
+	if !errors.Is(err, errIndirect) && !isNumber(info.DataPool) {
+		return info, err
+	}
 	op := operation{name: "read " + volume.String(), asks: manager, needs: needsCommand("fs subvolume info", volume)}
 	return call(ctx, s.session, op, func(conn *rados.Conn) (cephclient.CephFSInfo, error) {
 		info, err := subvolumeInfo(conn, volume)
@@ -128,6 +122,9 @@ func (s subvolumes) inspect(ctx context.Context, volume cephclient.Volume) (ceph
 		}, err
 	})
 }
+
+// isNumber is what libcephfs calls a pool by that is newer than its map of the cluster.
+var isNumber = regexp.MustCompile(`^[0-9]+$`).MatchString
 
 // SetQuota is similar to: ceph fs subvolume resize … --no_shrink, where
 // "shrink" means below the bytes in use, not below the quota of before.
