@@ -147,7 +147,16 @@ func (s subvolumes) SetQuota(ctx context.Context, volume cephclient.Volume, quot
 // reach, or, where the identity may not write there, to: ceph fs subvolume metadata set.
 func (s subvolumes) Mark(ctx context.Context, volume cephclient.Volume, owner cephclient.Owner) error {
 	home := atHome(volume)
-	_, err := direct(s.session, home, func(d directories) (none, error) { return none{}, d.Mark(ctx, home, owner) })
+	mark := func() error {
+		_, err := direct(s.session, home, func(d directories) (none, error) { return none{}, d.Mark(ctx, home, owner) })
+		return err
+	}
+	err := mark()
+	if errors.Is(err, cephclient.ErrNotFound) { // in the mount of a group that was removed, and is made anew
+		at, _ := placeOf(home)
+		s.session.pool.mounts.forget(s.session.mountKey(at))
+		err = mark()
+	}
 	if !errors.Is(err, errIndirect) {
 		return err
 	}
@@ -220,10 +229,6 @@ func direct[T any](s *session, volume cephclient.Volume, f func(directories) (T,
 		return none, errIndirect
 	}
 	result, err := f(directories{s})
-	if errors.Is(err, cephclient.ErrNotFound) { // in a group that was removed, and may have been made anew
-		s.pool.mounts.forget(s.mountKey(at))
-		result, err = f(directories{s})
-	}
 	switch {
 	case errors.Is(err, cephclient.ErrDenied):
 		s.noteDenied(s.mountKey(at))
