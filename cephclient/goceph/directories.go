@@ -169,18 +169,19 @@ func (d directories) inspect(ctx context.Context, volume cephclient.Volume, read
 }
 
 // pathOfNew is the path that nodes mount of a subvolume that the mgr has just made: it is called
-// by a UUID, and lies alone beside what the mgr keeps of it. Where that is not so, as in
-// subvolumes of the oldest sort, only the mgr knows the path; also where it has written nothing
-// down, as when an attempt was cut short: then it may take all for one of the oldest sort.
+// by a UUID, and lies alone beside what the mgr keeps of it. Where that is not so, only the mgr
+// knows the path; also where it has given the quota to the directory around it: what an attempt
+// that was cut short has left, it may take for a subvolume of the oldest sort, which is all of
+// it. (The size of what it keeps would tell, too, but takes the MDS a second to get from it.)
 func (d directories) pathOfNew(ctx context.Context, home cephclient.Volume) (string, error) {
 	op := operation{name: "look for the path of " + home.String(), asks: metadata}
 	return callMount(ctx, d.session, op, home, func(mount *cephfs.MountInfo, at place) (string, error) {
-		written, err := mount.Statx(at.directory+meta, cephfs.StatxSize, cephfs.AtSymlinkNofollow)
-		if err != nil {
+		around, err := attributes{mount, at.directory, op}.number(quotaAttribute)
+		if err != nil || around != cephclient.Unlimited {
 			return "", err
 		}
 		inside, err := directoriesIn(mount, at.directory)
-		if err != nil || written.Size == 0 || len(inside) != 1 || !isUUID(inside[0]) {
+		if err != nil || len(inside) != 1 || !isUUID(inside[0]) {
 			return "", err
 		}
 		return path.Join(at.path(), inside[0]), nil

@@ -139,11 +139,9 @@ func parseSeconds(text string) time.Time {
 	return time.Unix(int64(seconds), int64(nanoseconds)).UTC()
 }
 
-// meta is what the mgr keeps of a subvolume, below its directory.
-const meta = "/.meta"
-
 // hasMeta tells subvolumes from directories beside them, such as ceph.com/cephfs made.
 func hasMeta(mount *cephfs.MountInfo, at place) (bool, error) {
+	const meta = "/.meta"
 	_, err := mount.Statx(at.directory+meta, cephfs.StatxIno, cephfs.AtSymlinkNofollow)
 	return err == nil, unlessAbsent(err)
 }
