@@ -29,6 +29,16 @@ func (c *cephCluster) adapter(t *testing.T) (*goceph.Pool, cephclient.Cluster, c
 	return pool, cephclient.Cluster{Monitors: strings.Split(c.Monitors, ",")}, cephclient.Credentials{ID: "admin", Key: cephclient.NewSecret(key)}
 }
 
+func (c *cephCluster) cephfsBackend(t *testing.T) cephclient.Backend {
+	t.Helper()
+	pool, cluster, credentials := c.adapter(t)
+	backend, err := pool.Backend(t.Context(), cephclient.CephFS, cluster, credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return backend
+}
+
 // ownRoot makes a root of the test's, with a directory in it.
 func (s *scene) ownRoot(ceph *cephCluster, directory string) (root string) {
 	s.t.Helper()
@@ -46,15 +56,11 @@ func TestDirectoryOfAnotherOwnerStays(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
 	s := newScene(t)
-	pool, cluster, credentials := ceph.adapter(t)
+	backend := ceph.cephfsBackend(t)
 	root := s.ownRoot(ceph, "ns/data")
 	before := cephclient.Owner{Installation: "here", ClaimUID: "1"}.String()
 	now := cephclient.Owner{Installation: "here", ClaimUID: "2"}.String()
 	if err := syscall.Setxattr(ceph.path(root, "ns/data"), "user."+ownerKey, []byte(now), 0); err != nil {
-		t.Fatal(err)
-	}
-	backend, err := pool.Backend(t.Context(), cephclient.CephFS, cluster, credentials)
-	if err != nil {
 		t.Fatal(err)
 	}
 	volume := cephclient.Volume{Kind: cephclient.CephFS, Container: ceph.FileSystem, Root: root, Group: "ns", Name: "data"}
@@ -120,11 +126,7 @@ func TestSubvolumeThatTheManagerLeftHalfMade(t *testing.T) {
 	ceph := suite.ceph[0]
 	s := newScene(t)
 	s.made(s.cephfsClass(ceph), "64Mi") // so that there is a group
-	pool, cluster, credentials := ceph.adapter(t)
-	backend, err := pool.Backend(t.Context(), cephclient.CephFS, cluster, credentials)
-	if err != nil {
-		t.Fatal(err)
-	}
+	backend := ceph.cephfsBackend(t)
 	for left, folder := range map[string]string{"its folder": "", "its folders": "data", "what it had not written down": aUUID} {
 		volume := cephclient.Volume{Kind: cephclient.CephFS, Container: ceph.FileSystem, Group: filepath.Base(groupPath), Name: "half-made-" + folder + s.namespace}
 		if err := os.MkdirAll(ceph.path(groupPath, volume.Name, folder), 0o755); err != nil {
@@ -158,11 +160,7 @@ func TestGroupThatIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
 	s := newScene(t)
-	pool, cluster, credentials := ceph.adapter(t)
-	backend, err := pool.Backend(t.Context(), cephclient.CephFS, cluster, credentials)
-	if err != nil {
-		t.Fatal(err)
-	}
+	backend := ceph.cephfsBackend(t)
 	volume := cephclient.Volume{Kind: cephclient.CephFS, Container: ceph.FileSystem, Group: s.namespace, Name: "before"}
 	ensure := func() cephclient.Info {
 		info, err := backend.Ensure(t.Context(), volume, 64<<20, cephclient.CreateOptions{Owner: cephclient.Owner{Installation: "here", ClaimUID: "1"}})
@@ -174,7 +172,7 @@ func TestGroupThatIsMadeAnew(t *testing.T) {
 	t.Cleanup(func() { ceph.runAtEnd(t, "ceph", "fs", "subvolumegroup", "rm", ceph.FileSystem, volume.Group) })
 	for _, isThere := range []bool{false, true} {
 		before := ensure()
-		unmount := s.keepMounted(backend, before.Volume)
+		unmount := keepMounted(t.Context(), backend, before.Volume)
 		if err := backend.Delete(t.Context(), before.Volume); err != nil {
 			t.Fatal(err)
 		}
@@ -225,14 +223,14 @@ func TestMarkThatCannotBeSeen(t *testing.T) {
 const mountIsClosedAfter = time.Second
 
 // keepMounted asks for a volume all the time, whether it is there or not.
-func (s *scene) keepMounted(backend cephclient.Backend, volume cephclient.Volume) (stop func()) {
-	ctx, cancel := context.WithCancel(s.t.Context())
+func keepMounted(ctx context.Context, backend cephclient.Backend, volume cephclient.Volume) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		for ctx.Err() == nil {
 			_, _ = backend.Stat(ctx, volume)
-			time.Sleep(mountIsClosedAfter / 10)
+			time.Sleep(mountIsClosedAfter / 10) // nothing is waited for: the mount is only not to be idle
 		}
 	}()
 	return func() { cancel(); <-ended }
@@ -244,11 +242,7 @@ func TestFolderWithAQuotaStays(t *testing.T) {
 	t.Parallel()
 	ceph := suite.ceph[0]
 	s := newScene(t)
-	pool, cluster, credentials := ceph.adapter(t)
-	backend, err := pool.Backend(t.Context(), cephclient.CephFS, cluster, credentials)
-	if err != nil {
-		t.Fatal(err)
-	}
+	backend := ceph.cephfsBackend(t)
 	root := s.ownRoot(ceph, "")
 	for setting, value := range map[string]string{
 		"": "", "ceph.quota.max_bytes": "1073741824", "ceph.quota.max_files": "1000", "ceph.dir.pin": "0", "ceph.dir.layout.stripe_count": "2",

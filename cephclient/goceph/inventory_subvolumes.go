@@ -40,8 +40,9 @@ func (s subvolumes) Look(ctx context.Context, volume cephclient.Volume) (cephcli
 	if found, err = s.lookByMgr(ctx, volume); err != nil {
 		return found, err
 	}
-	found.Owner, found.OwnerUnseen, err = s.owner(ctx, found.Volume)
-	if err != nil {
+	found.Owner, err = s.owner(ctx, found.Volume)
+	found.OwnerUnseen = errors.Is(err, errIndirect)
+	if err != nil && !found.OwnerUnseen {
 		return found, err
 	}
 	_, err = direct(s.session, found.Volume, func(d directories) (none, error) { return none{}, d.date(ctx, &found) })
@@ -84,25 +85,23 @@ func (s subvolumes) lookByMgr(ctx context.Context, volume cephclient.Volume) (ce
 }
 
 // owner looks where Mark may have written, and earlier versions: with a mgr before 16.2.8, they
-// marked what nodes mount.
-func (s subvolumes) owner(ctx context.Context, volume cephclient.Volume) (text string, unseen bool, err error) {
-	text, err = s.attributeOf(ctx, atHome(volume))
-	unseen = errors.Is(err, errIndirect)
-	if text != "" || err != nil && !unseen {
-		return text, false, err
+// marked what nodes mount. It fails with errIndirect where there is no mark but for one that the
+// identity may not see.
+func (s subvolumes) owner(ctx context.Context, volume cephclient.Volume) (string, error) {
+	text, unseen := s.attributeOf(ctx, atHome(volume))
+	if text != "" || unseen != nil && !errors.Is(unseen, errIndirect) {
+		return text, unseen
 	}
-	text, err = s.metadata(ctx, volume)
+	text, err := s.metadata(ctx, volume)
 	if !errors.Is(err, cephclient.ErrNotFound) && !errors.Is(err, cephclient.ErrInvalid) && !errors.Is(err, cephclient.ErrUnsupported) {
-		return text, false, err
+		return text, err
 	}
-	if unseen {
-		return "", true, nil
+	if unseen != nil {
+		return "", unseen
 	}
-	text, err = s.attributeOf(ctx, volume)
-	return text, false, err
+	return s.attributeOf(ctx, volume)
 }
 
-// attributeOf fails with errIndirect where the identity may not look.
 func (s subvolumes) attributeOf(ctx context.Context, volume cephclient.Volume) (string, error) {
 	return direct(s.session, volume, func(d directories) (string, error) { return d.owner(ctx, volume) })
 }

@@ -228,7 +228,7 @@ func (s *supervisor) died(d *daemon, err error) {
 	if !d.revived {
 		return
 	}
-	time.Sleep(reviveAfter)
+	time.Sleep(reviveAfter) // nothing is waited for: it stays dead for so long
 	if err := errors.Join(d.revive(s.launcher, s.died), s.publish(description)); err != nil {
 		s.log.printf("%v", err)
 	}
