@@ -108,8 +108,6 @@ func (s *state) judgeUnmarked(f *found) (Finding, bool) {
 		return f.about(Unmarked, "its creation was cut short: remove its name with `rbd rm`"), true
 	case f.Trashed:
 		return Finding{}, false // somebody has dealt with it
-	case f.OwnerUnseen:
-		return f.about(NotExamined, "whose it is can't be seen: it takes the mds cap of its subvolume group (docs/ceph-identities.md)"), true
 	}
 	return f.about(Unmarked, "it has the name of a dynamic volume, but neither a PersistentVolume nor a mark that tells whose it is: an old provisioner may have made it"), true
 }

@@ -159,12 +159,6 @@ func TestCompareVolumes(t *testing.T) {
 		"image that can't be opened": {
 			make: func(s scene) { s.inCeph(rbdVolume).err = errors.New("broken"); s.inKubernetes(rbdVolume) }, want: []Kind{NotExamined},
 		},
-		"subvolume whose mark can't be seen": {
-			make: func(s scene) { s.inCeph(subvolume, unmarked, unseen) }, want: []Kind{NotExamined},
-		},
-		"subvolume of a volume whose mark can't be seen": {
-			make: func(s scene) { s.inCeph(subvolume, unmarked, unseen); s.inKubernetes(subvolume) },
-		},
 		"image whose creation was cut short": {
 			make: func(s scene) { s.inCeph(rbdVolume, unmarked, func(f *cephclient.Found) { f.Headless = true }) }, want: []Kind{Unmarked},
 		},
@@ -307,24 +301,5 @@ func wantKinds(t *testing.T, s scene, want []Kind) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("found %v, want %v", report.Findings, want)
-	}
-}
-
-func unseen(f *cephclient.Found) { f.OwnerUnseen = true }
-
-func TestVolumeWhoseMarkCannotBeSeenKeepsItsSecret(t *testing.T) {
-	for name, c := range map[string]struct {
-		changes []func(*cephclient.Found)
-		has     bool
-	}{
-		"marked":         {nil, true},
-		"not seen":       {[]func(*cephclient.Found){unmarked, unseen}, true},
-		"without a mark": {[]func(*cephclient.Found){unmarked}, false},
-	} {
-		s := newScene()
-		s.inCeph(subvolume, c.changes...)
-		if has := s.hasVolume(ownerHere()); has != c.has {
-			t.Errorf("%s: %t", name, has)
-		}
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"ceph.example/ceph-provisioner/cephclient"
-	"ceph.example/ceph-provisioner/pvspec"
 )
 
 // freshFor is how long what was read from Kubernetes is good for deleting by it.
@@ -178,11 +177,9 @@ func (s *state) isExamined(cluster, path string) bool {
 	return false
 }
 
-// hasVolume goes by the name, too, where the mark can't be seen.
 func (s *state) hasVolume(owner cephclient.Owner) bool {
 	for _, f := range s.found {
-		uid, _ := pvspec.ClaimUIDIn(f.Name)
-		if f.marked && f.owner.ClaimUID == owner.ClaimUID || f.OwnerUnseen && uid == owner.ClaimUID {
+		if f.marked && f.owner.ClaimUID == owner.ClaimUID {
 			return true
 		}
 	}

@@ -36,9 +36,8 @@ type FileSystems interface {
 // context's deadline.
 type CephFSStore interface {
 	// Create makes a volume and its group where they are absent, with a quota. On
-	// one that exists it would set the quota anew: ask Inspect first. It returns the volume,
-	// with its path if that is known by then.
-	Create(ctx context.Context, volume Volume, quotaBytes int64, options CreateOptions) (Volume, error)
+	// one that exists it would set the quota anew: ask Inspect first.
+	Create(ctx context.Context, volume Volume, quotaBytes int64, options CreateOptions) error
 	// Inspect describes a volume, or returns ErrNotFound, also where the group or
 	// the file system is absent, or ErrHalfMade for one that lacks what Create gives it.
 	Inspect(ctx context.Context, volume Volume) (CephFSInfo, error)
@@ -128,11 +127,10 @@ func mayBeFirstQuota(volume Volume, found CephFSInfo, sizeBytes int64) error {
 
 // create makes the volume, or what of it is missing.
 func (b cephfsBackend) create(ctx context.Context, volume Volume, sizeBytes int64, options CreateOptions) (Info, error) {
-	made, err := b.store(volume).Create(ctx, volume, sizeBytes, options)
-	if err != nil {
+	if err := b.store(volume).Create(ctx, volume, sizeBytes, options); err != nil {
 		return Info{}, err
 	}
-	found, err := b.store(volume).Inspect(ctx, made)
+	found, err := b.store(volume).Inspect(ctx, volume)
 	if err == nil {
 		err = wantQuota(volume, found, sizeBytes)
 	}

@@ -21,6 +21,7 @@ type subvolumeStore struct {
 	removeErr         error
 	deafQuota         bool // setting a quota succeeds and has no effect
 	calls             []string
+	inspected         int
 	options           cephclient.CreateOptions // of the last Create
 }
 
@@ -43,17 +44,22 @@ func (s *subvolumeStore) RecentFileSystems(ctx context.Context) ([]cephclient.Fi
 	return s.FileSystems(ctx)
 }
 
-func (s *subvolumeStore) Create(_ context.Context, v cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) (cephclient.Volume, error) {
+func (s *subvolumeStore) Create(_ context.Context, v cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
 	s.calls = append(s.calls, "create in "+v.Container)
 	s.options = options
 	if s.deafQuota {
 		quotaBytes = cephclient.Unlimited
 	}
 	s.subvolumes[v.Name] = cephclient.CephFSInfo{QuotaBytes: quotaBytes, Path: "/volumes/" + v.Group + "/" + v.Name}
-	return v, s.createErr
+	return s.createErr
 }
 
 func (s *subvolumeStore) Inspect(_ context.Context, v cephclient.Volume) (cephclient.CephFSInfo, error) {
+	s.inspected++
+	return s.read(v)
+}
+
+func (s *subvolumeStore) read(v cephclient.Volume) (cephclient.CephFSInfo, error) {
 	subvolume, found := s.subvolumes[v.Name]
 	if !found {
 		return subvolume, cephclient.NewError(cephclient.ErrNotFound, "read", "", false)
@@ -61,8 +67,8 @@ func (s *subvolumeStore) Inspect(_ context.Context, v cephclient.Volume) (cephcl
 	return subvolume, s.statErr
 }
 
-func (s *subvolumeStore) Quota(ctx context.Context, v cephclient.Volume) (cephclient.CephFSInfo, error) {
-	subvolume, err := s.Inspect(ctx, v)
+func (s *subvolumeStore) Quota(_ context.Context, v cephclient.Volume) (cephclient.CephFSInfo, error) {
+	subvolume, err := s.read(v)
 	return cephclient.CephFSInfo{QuotaBytes: subvolume.QuotaBytes, UsedBytes: subvolume.UsedBytes}, err
 }
 
@@ -191,6 +197,9 @@ func TestCephFSGrow(t *testing.T) {
 			_, err := cephclient.NewCephFS(store, store, store).Grow(context.Background(), subvolume("a"), c.ask)
 			if !errors.Is(err, c.cause) || store.subvolumes["x"].QuotaBytes != c.want {
 				t.Errorf("quota %d, %v; want %d, %v", store.subvolumes["x"].QuotaBytes, err, c.want, c.cause)
+			}
+			if store.inspected > 0 {
+				t.Error("more was read than the quota")
 			}
 		})
 	}

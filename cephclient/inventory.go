@@ -55,9 +55,7 @@ type Found struct {
 	ID        string // tells it from one that is made later under the same name
 	SizeBytes int64  // Unlimited for a CephFS volume without a quota
 	Owner     string // the text of its mark; empty if it has none
-	// OwnerUnseen says of a subvolume that it may have a mark where the identity may not look.
-	OwnerUnseen bool
-	CreatedAt   time.Time
+	CreatedAt time.Time
 	// ModifiedAt is when its data was last changed, as far as Ceph tells: kernels do
 	// not say when they write to an image. It is the zero time if Ceph does not tell.
 	ModifiedAt time.Time

@@ -8,8 +8,7 @@ import (
 )
 
 // OwnerKey is what the owner stands under: in an image's metadata, in a subvolume's
-// metadata, or, behind "user.", in an extended attribute of a directory, or of that around a
-// subvolume.
+// metadata, or, behind "user.", in an extended attribute of a directory.
 const OwnerKey = "ceph.example/owner"
 
 // Owner says who a volume belongs to. It is written onto the volume, because several

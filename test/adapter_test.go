@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"ceph.example/ceph-provisioner/cephclient"
 	"ceph.example/ceph-provisioner/cephclient/goceph"
@@ -153,87 +152,6 @@ func TestSubvolumeThatTheManagerLeftHalfMade(t *testing.T) {
 			t.Errorf("%s: it is there after its deletion (%v)", left, err)
 		}
 	}
-}
-
-// A group that was removed and made anew is not the one that is still mounted.
-func TestGroupThatIsMadeAnew(t *testing.T) {
-	t.Parallel()
-	ceph := suite.ceph[0]
-	s := newScene(t)
-	backend := ceph.cephfsBackend(t)
-	volume := cephclient.Volume{Kind: cephclient.CephFS, Container: ceph.FileSystem, Group: s.namespace, Name: "before"}
-	ensure := func() cephclient.Info {
-		info, err := backend.Ensure(t.Context(), volume, 64<<20, cephclient.CreateOptions{Owner: cephclient.Owner{Installation: "here", ClaimUID: "1"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return info
-	}
-	t.Cleanup(func() { ceph.runAtEnd(t, "ceph", "fs", "subvolumegroup", "rm", ceph.FileSystem, volume.Group) })
-	for _, isThere := range []bool{false, true} {
-		before := ensure()
-		unmount := keepMounted(t.Context(), backend, before.Volume)
-		if err := backend.Delete(t.Context(), before.Volume); err != nil {
-			t.Fatal(err)
-		}
-		ceph.run(t, "ceph", "fs", "subvolumegroup", "rm", ceph.FileSystem, volume.Group)
-		ceph.run(t, "ceph", "fs", "subvolumegroup", "create", ceph.FileSystem, volume.Group)
-		if isThere {
-			ceph.run(t, "ceph", "fs", "subvolume", "create", ceph.FileSystem, volume.Name, "--group_name="+volume.Group)
-		}
-		after := ensure()
-		if after.SizeBytes != 64<<20 || after.Volume == before.Volume {
-			t.Errorf("made %+v, and in the new group, where it is there already: %t, %+v", before, isThere, after)
-		}
-		unmount()
-		if err := backend.Delete(t.Context(), after.Volume); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// Who may not mount the group does not take a subvolume for one without a mark.
-func TestMarkThatCannotBeSeen(t *testing.T) {
-	t.Parallel()
-	ceph := suite.ceph[0]
-	s := sceneThroughTheManager(t, ceph)
-	claim, _ := s.made(s.cephfsClass(ceph), "8Mi")
-	pool, cluster, admin := ceph.adapter(t)
-	key, err := ceph.key(t.Context(), s.namespace)
-	if err != nil {
-		t.Fatal(err)
-	}
-	volume := cephclient.Volume{Kind: cephclient.CephFS, Container: ceph.FileSystem, Group: defaultGroup, Name: volumeName(claim)}
-	for _, as := range []cephclient.Credentials{admin, {ID: s.namespace, Key: cephclient.NewSecret(key)}} {
-		inventory, err := pool.Inventory(t.Context(), cluster, as)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found, err := inventory.Look(t.Context(), volume)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if owner, marked := cephclient.ParseOwner(found.Owner); marked == found.OwnerUnseen || found.OwnerUnseen != (as.ID != admin.ID) {
-			t.Errorf("as %s: marked %+v, unseen: %t", as.ID, owner, found.OwnerUnseen)
-		}
-	}
-}
-
-// mountIsClosedAfter is how long the controller keeps a mount without calls.
-const mountIsClosedAfter = time.Second
-
-// keepMounted asks for a volume all the time, whether it is there or not.
-func keepMounted(ctx context.Context, backend cephclient.Backend, volume cephclient.Volume) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for ctx.Err() == nil {
-			_, _ = backend.Stat(ctx, volume)
-			time.Sleep(mountIsClosedAfter / 10) // nothing is waited for: the mount is only not to be idle
-		}
-	}()
-	return func() { cancel(); <-ended }
 }
 
 // The folder of a namespace goes with its last volume, but not with what an administrator has

@@ -36,6 +36,7 @@ func TestEachCapIsNeeded(t *testing.T) {
 	subvolume := []grant{
 		{daemon: "mgr", part: `command "fs subvolume create"`, step: "provision"},
 		{daemon: "mgr", part: `command "fs subvolume info"`, step: "provision"},
+		{daemon: "mgr", part: `command "fs subvolume metadata set"`, step: "provision"},
 		{daemon: "mgr", part: `command "fs subvolume rm"`, step: "delete"},
 	}
 	for _, identity := range []struct {
@@ -49,7 +50,6 @@ func TestEachCapIsNeeded(t *testing.T) {
 		{cephfsAdminID, (*scene).cephfsClass, nil, subvolume},
 		{cephfsAdminID, (*scene).cephfsClass, func(class *storagev1.StorageClass) { class.Parameters["subvolumeGroup"] = "of-" + class.Name }, []grant{
 			{daemon: "mgr", part: `command "fs subvolumegroup create"`, step: "provision"},
-			{daemon: "mgr", part: `command "fs subvolume metadata set"`, step: "provision"},
 			{daemon: "mgr", part: `command "fs subvolume resize"`, step: "grow"},
 		}},
 		{dirAdminID, (*scene).directoryClass, nil, append(user("client.kubernetes-dynamic-user-"),

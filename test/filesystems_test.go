@@ -41,7 +41,8 @@ func (s *scene) addFileSystem(ceph *cephCluster) (id string) {
 	ceph.run(s.t, "ceph", "auth", "get-or-create", "client."+id,
 		"mon", `allow r, allow command "auth get", allow command "auth rm", allow command "auth get-or-create"`,
 		"mds", "allow rwp fsname="+secondFileSystem,
-		"mgr", vol("fs subvolumegroup create")+", "+vol("fs subvolume create")+", "+vol("fs subvolume info")+", "+vol("fs subvolume rm"))
+		"mgr", vol("fs subvolumegroup create")+", "+vol("fs subvolume create")+", "+vol("fs subvolume info")+", "+
+			vol("fs subvolume metadata set")+", "+vol("fs subvolume rm"))
 	key, err := ceph.key(s.t.Context(), id)
 	if err != nil {
 		s.t.Fatal(err)

@@ -59,8 +59,9 @@ func TestHungManagerDelaysOnlySubvolumes(t *testing.T) {
 	}
 }
 
-// A mgr from before 16.2.8 knows no metadata of subvolumes. That does not matter where the
-// identity may mount them, and a claim is told if it may not. Not parallel, like all tests that stop daemons.
+// A mgr from before 16.2.8 knows no metadata of subvolumes: the mark is then an
+// attribute of the directory, if the identity may write there, and a claim is told if
+// it may not. Not parallel, like all tests that stop daemons.
 func TestManagerWithoutSubvolumeMetadata(t *testing.T) {
 	ceph := suite.ceph[1]
 	s := sceneThroughTheManager(t, ceph)
@@ -76,8 +77,8 @@ func TestManagerWithoutSubvolumeMetadata(t *testing.T) {
 	refused := s.claim(s.cephfsClass(ceph, s.asAdmin()...), "1Gi")
 	s.event(refused, "ProvisioningFailed", "knows no `fs subvolume metadata set`", "mds 'allow rwp path=/volumes/kubernetes'", "16.2.8")
 	s.deleteClaim(refused)
-	claim, _ := s.made(s.tenantClass(ceph), "1Gi")
-	wantOwner(t, ceph.subvolumeOwner(t, defaultGroup, claim), claim)
+	claim, pv := s.made(s.tenantClass(ceph), "1Gi")
+	wantOwner(t, ceph.attribute(pv.Spec.CephFS.Path, "user."+ownerKey), claim)
 }
 
 const modulesOfMgr = "/usr/share/ceph/mgr"

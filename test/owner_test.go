@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"path"
 	"strings"
 	"testing"
 
@@ -17,13 +16,8 @@ func (c *cephCluster) imageOwner(t testing.TB, claim *corev1.PersistentVolumeCla
 	return c.run(t, "rbd", "image-meta", "get", imageSpec(claim), ownerKey)
 }
 
-// subvolumeOwner reads that of a subvolume, where identities of the tests may mount the default
-// group alone.
 func (c *cephCluster) subvolumeOwner(t testing.TB, group string, claim *corev1.PersistentVolumeClaim) string {
 	t.Helper()
-	if group == defaultGroup {
-		return c.attribute(path.Join("/volumes", group, volumeName(claim)), "user."+ownerKey)
-	}
 	return c.run(t, "ceph", "fs", "subvolume", "metadata", "get", c.FileSystem, volumeName(claim), ownerKey, "--group_name="+group)
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/ceph/go-ceph/cephfs"
@@ -23,15 +22,15 @@ type directories struct{ session *session }
 // Create is similar to: mkdir -p; setfattr for the owner, the layout and the
 // quota, in this order: what has an owner was begun, what has a quota is done.
 // What exists keeps its layout unless it is empty.
-func (d directories) Create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) (cephclient.Volume, error) {
+func (d directories) Create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
 	err := d.create(ctx, volume, quotaBytes, options)
 	if !errors.Is(err, cephclient.ErrNotFound) {
-		return volume, err
+		return err
 	}
 	if err := d.createRoot(ctx, volume); err != nil {
-		return volume, err
+		return err
 	}
-	return volume, d.create(ctx, volume, quotaBytes, options)
+	return d.create(ctx, volume, quotaBytes, options)
 }
 
 func (d directories) create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
@@ -167,28 +166,6 @@ func (d directories) inspect(ctx context.Context, volume cephclient.Volume, read
 		return info, err
 	})
 }
-
-// pathOfNew is the path that nodes mount of a subvolume that the mgr has just made: it is called
-// by a UUID, and lies alone beside what the mgr keeps of it. Where that is not so, only the mgr
-// knows the path; also where it has given the quota to the directory around it: what an attempt
-// that was cut short has left, it may take for a subvolume of the oldest sort, which is all of
-// it. (The size of what it keeps would tell, too, but takes the MDS a second to get from it.)
-func (d directories) pathOfNew(ctx context.Context, home cephclient.Volume) (string, error) {
-	op := operation{name: "look for the path of " + home.String(), asks: metadata}
-	return callMount(ctx, d.session, op, home, func(mount *cephfs.MountInfo, at place) (string, error) {
-		around, err := attributes{mount, at.directory, op}.number(quotaAttribute)
-		if err != nil || around != cephclient.Unlimited {
-			return "", err
-		}
-		inside, err := directoriesIn(mount, at.directory)
-		if err != nil || len(inside) != 1 || !isUUID(inside[0]) {
-			return "", err
-		}
-		return path.Join(at.path(), inside[0]), nil
-	})
-}
-
-var isUUID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString
 
 // SetQuota is similar to: setfattr -n ceph.quota.max_bytes.
 func (d directories) SetQuota(ctx context.Context, volume cephclient.Volume, quotaBytes int64) error {

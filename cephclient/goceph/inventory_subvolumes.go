@@ -32,7 +32,7 @@ func (s subvolumes) List(ctx context.Context, where cephclient.Place, _ func(str
 // identity may mount the group, plain directories in it are told from subvolumes: the
 // mgr would make those into subvolumes of its oldest sort by being asked for them.
 func (s subvolumes) Look(ctx context.Context, volume cephclient.Volume) (cephclient.Found, error) {
-	volume = atHome(volume)
+	volume.Path = volume.Home()
 	found, err := direct(s.session, volume, func(d directories) (cephclient.Found, error) { return d.lookAtPlain(ctx, volume) })
 	if err == nil && found.Name != "" || err != nil && !errors.Is(err, errIndirect) {
 		return found, err
@@ -41,8 +41,7 @@ func (s subvolumes) Look(ctx context.Context, volume cephclient.Volume) (cephcli
 		return found, err
 	}
 	found.Owner, err = s.owner(ctx, found.Volume)
-	found.OwnerUnseen = errors.Is(err, errIndirect)
-	if err != nil && !found.OwnerUnseen {
+	if err != nil {
 		return found, err
 	}
 	_, err = direct(s.session, found.Volume, func(d directories) (none, error) { return none{}, d.date(ctx, &found) })
@@ -84,31 +83,10 @@ func (s subvolumes) lookByMgr(ctx context.Context, volume cephclient.Volume) (ce
 	})
 }
 
-// owner looks where Mark may have written, and earlier versions: with a mgr before 16.2.8, they
-// marked what nodes mount. It fails with errIndirect where there is no mark but for one that the
-// identity may not see.
+// owner looks where Mark may have written.
 func (s subvolumes) owner(ctx context.Context, volume cephclient.Volume) (string, error) {
-	text, unseen := s.attributeOf(ctx, atHome(volume))
-	if text != "" || unseen != nil && !errors.Is(unseen, errIndirect) {
-		return text, unseen
-	}
-	text, err := s.metadata(ctx, volume)
-	if !errors.Is(err, cephclient.ErrNotFound) && !errors.Is(err, cephclient.ErrInvalid) && !errors.Is(err, cephclient.ErrUnsupported) {
-		return text, err
-	}
-	if unseen != nil {
-		return "", unseen
-	}
-	return s.attributeOf(ctx, volume)
-}
-
-func (s subvolumes) attributeOf(ctx context.Context, volume cephclient.Volume) (string, error) {
-	return direct(s.session, volume, func(d directories) (string, error) { return d.owner(ctx, volume) })
-}
-
-func (s subvolumes) metadata(ctx context.Context, volume cephclient.Volume) (string, error) {
 	op := operation{name: "read the mark of " + volume.String(), asks: manager, needs: needsCommand("fs subvolume metadata get", volume)}
-	return call(ctx, s.session, op, func(conn *rados.Conn) (string, error) {
+	text, err := call(ctx, s.session, op, func(conn *rados.Conn) (string, error) {
 		command, err := json.Marshal(map[string]string{
 			"prefix": "fs subvolume metadata get", "vol_name": volume.Container,
 			"group_name": volume.Group, "sub_name": volume.Name, "key_name": cephclient.OwnerKey,
@@ -119,13 +97,14 @@ func (s subvolumes) metadata(ctx context.Context, volume cephclient.Volume) (str
 		answer, _, err := conn.MgrCommand([][]byte{command})
 		return string(answer), err
 	})
-}
-
-func (d directories) owner(ctx context.Context, volume cephclient.Volume) (string, error) {
-	op := operation{name: "read the mark of " + volume.String(), asks: metadata}
-	return lookAt(ctx, d.session, op, volume, func(mount *cephfs.MountInfo, at place) (string, error) {
-		return attributes{mount, at.directory, op}.get(ownerAttribute)
-	})
+	if !errors.Is(err, cephclient.ErrNotFound) && !errors.Is(err, cephclient.ErrInvalid) && !errors.Is(err, cephclient.ErrUnsupported) {
+		return text, err
+	}
+	found, err := direct(s.session, volume, func(d directories) (cephclient.CephFSInfo, error) { return d.Inspect(ctx, volume) })
+	if errors.Is(err, errIndirect) {
+		err = nil
+	}
+	return found.Owner, err
 }
 
 // date keeps the ID, which for subvolumes is their path.

@@ -21,22 +21,12 @@ const mode = 0o777
 
 // subvolumes implements [cephclient.CephFSStore] with the mgr's volumes
 // module, which speaks CephFS in the cluster's own release: the client's
-// release cannot spoil it (errno 95). Past the mgr goes what the identity may do itself.
+// release cannot spoil it (errno 95).
 type subvolumes struct{ session *session }
 
 // Create is similar to: ceph fs subvolume create …, and ceph fs subvolumegroup
-// create … where the group is absent. The path is looked for past the mgr, which would take a
-// second call, of 4 ms, to tell it.
-func (s subvolumes) Create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) (cephclient.Volume, error) {
-	if err := s.create(ctx, volume, quotaBytes, options); err != nil {
-		return cephclient.Volume{}, err
-	}
-	home := atHome(volume)
-	volume.Path, _ = direct(s.session, home, func(d directories) (string, error) { return d.pathOfNew(ctx, home) })
-	return volume, nil // without a path, the mgr is asked
-}
-
-func (s subvolumes) create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
+// create … where the group is absent.
+func (s subvolumes) Create(ctx context.Context, volume cephclient.Volume, quotaBytes int64, options cephclient.CreateOptions) error {
 	layout := &admin.SubVolumeOptions{
 		Size:              admin.ByteCount(quotaBytes),
 		Mode:              mode,
@@ -140,60 +130,36 @@ func (s subvolumes) SetQuota(ctx context.Context, volume cephclient.Volume, quot
 		_, err := admin.NewFromConn(conn).ResizeSubVolume(volume.Container, volume.Group, volume.Name, admin.ByteCount(quotaBytes), true)
 		return none{}, err
 	})
-	return s.eitherWay(volume, err)
-}
-
-// Mark is similar to: setfattr -n user.ceph.example/owner /volumes/GROUP/NAME, which pods can't
-// reach, or, where the identity may not write there, to: ceph fs subvolume metadata set.
-func (s subvolumes) Mark(ctx context.Context, volume cephclient.Volume, owner cephclient.Owner) error {
-	home := atHome(volume)
-	mark := func() error {
-		_, err := direct(s.session, home, func(d directories) (none, error) { return none{}, d.Mark(ctx, home, owner) })
-		return err
-	}
-	err := mark()
-	if errors.Is(err, cephclient.ErrNotFound) { // in the mount of a group that was removed, and is made anew
-		at, _ := placeOf(home)
-		s.session.pool.mounts.forget(s.session.mountKey(at))
-		err = mark()
-	}
-	if !errors.Is(err, errIndirect) {
-		return err
-	}
-	err = s.setMetadata(ctx, volume, cephclient.OwnerKey, owner.String())
-	if errors.Is(err, cephclient.ErrInvalid) || errors.Is(err, cephclient.ErrUnsupported) {
-		return s.unmarkable(volume)
-	}
-	return s.eitherWay(home, err)
-}
-
-// eitherWay is for what an identity needs one of two caps for. One that it did not have may
-// have been granted meanwhile.
-func (s subvolumes) eitherWay(volume cephclient.Volume, err error) error {
-	if at, _ := placeOf(volume); errors.Is(err, cephclient.ErrDenied) {
-		s.session.forgetDenied(s.session.mountKey(at))
+	if errors.Is(err, cephclient.ErrDenied) {
+		s.session.forgetDenied(s.session.mountKey(at)) // one of both will be granted
 	}
 	return err
 }
 
-// atHome leads to the directory that has in it, besides what the mgr keeps of the subvolume,
-// the one that nodes mount.
-func atHome(volume cephclient.Volume) cephclient.Volume {
-	volume.Path = volume.Home()
-	return volume
+// Mark is similar to: ceph fs subvolume metadata set. Where the mgr does not know
+// that yet, before 16.2.8, the mark is an attribute of the directory.
+func (s subvolumes) Mark(ctx context.Context, volume cephclient.Volume, owner cephclient.Owner) error {
+	err := s.setMetadata(ctx, volume, cephclient.OwnerKey, owner.String())
+	if !errors.Is(err, cephclient.ErrInvalid) && !errors.Is(err, cephclient.ErrUnsupported) {
+		return err
+	}
+	_, otherwise := direct(s.session, volume, func(d directories) (none, error) { return none{}, d.Mark(ctx, volume, owner) })
+	if errors.Is(otherwise, errIndirect) {
+		return s.unmarkable(volume)
+	}
+	return otherwise
 }
 
 func (s subvolumes) unmarkable(volume cephclient.Volume) error {
-	at, _ := placeOf(atHome(volume))
+	at, _ := placeOf(volume)
 	e := cephclient.NewError(cephclient.ErrUnsupported, "mark "+volume.String(), "the mgr knows no `fs subvolume metadata set`", false)
 	e.Remedy = "give client." + s.session.credentials.ID + " the cap " + needsToWrite(at) + ", so that the mark can be an attribute, or upgrade Ceph to 16.2.8 or later"
 	return e
 }
 
 func (s subvolumes) setMetadata(ctx context.Context, volume cephclient.Volume, key, value string) error {
-	at, _ := placeOf(atHome(volume))
 	op := change("mark", volume, manager)
-	op.needs = needsToWrite(at) + " or " + needsCommand("fs subvolume metadata set", volume)
+	op.needs = needsCommand("fs subvolume metadata set", volume)
 	_, err := call(ctx, s.session, op, func(conn *rados.Conn) (none, error) {
 		// go-ceph has it only when it is built for Quincy.
 		command, err := json.Marshal(map[string]string{
