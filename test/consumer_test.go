@@ -17,9 +17,15 @@ func TestWaitForFirstConsumer(t *testing.T) {
 	ceph := suite.ceph[0]
 	s := newScene(t)
 	node := s.node()
-	for _, class := range []string{s.rbdClass(ceph, waitForFirstConsumer), s.cephfsClass(ceph, waitForFirstConsumer)} {
+	for class, atOnce := range map[string]string{
+		s.rbdClass(ceph, waitForFirstConsumer):    s.rbdClass(ceph),
+		s.cephfsClass(ceph, waitForFirstConsumer): s.cephfsClass(ceph),
+	} {
 		claim := s.claim(class, "1Gi")
-		s.event(claim, "WaitForFirstConsumer")
+		// When a later one is made, all have seen the first. The event that tells of it is no
+		// sign: kube-controller-manager writes one after the other, those of namespaces that
+		// are gone at 50 ms each, and was seen to be four minutes behind.
+		s.made(atOnce, "1Gi")
 		s.wantPending(claim)
 		ceph.wantNoTrace(t, claim)
 
