@@ -10,8 +10,8 @@ var operatorFlags = []string{"--v=2", "--timeout=1m", "--retry-interval-max=5m"}
 
 const (
 	waitingClaims  = 200                    // on the cluster that hangs
-	isolationPace  = 500 * time.Millisecond // from one claim on the healthy cluster to the next
-	isolationRound = 20                     // of these claims, 10 s
+	isolationPace  = 400 * time.Millisecond // from one claim on the healthy cluster to the next
+	isolationRound = 20                     // of these claims, 8 s; eleven rounds end within the OSD's read lease of 120 s
 	isolationRatio = 1.5                    // that p50 and p99 may have
 )
 

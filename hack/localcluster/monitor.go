@@ -2,6 +2,7 @@ package localcluster
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -26,6 +27,7 @@ type monitor struct {
 	cmd    *exec.Cmd
 	input  io.WriteCloser
 	output *bufio.Reader
+	errors bytes.Buffer // complete once the process has been waited for
 	mu     sync.Mutex
 }
 
@@ -49,10 +51,12 @@ func connectMonitor(l *launcher, env []string, conf string) (*monitor, error) {
 	if err != nil {
 		return nil, err
 	}
+	m := &monitor{cmd: cmd, input: input, output: bufio.NewReader(output)}
+	cmd.Stderr = &m.errors
 	if err := l.start(cmd); err != nil {
 		return nil, fmt.Errorf("starting the monitor connection: %w", err)
 	}
-	return &monitor{cmd: cmd, input: input, output: bufio.NewReader(output)}, nil
+	return m, nil
 }
 
 // ask sends a command to the monitors and decodes its answer into result.
@@ -110,7 +114,8 @@ func (m *monitor) send(ctx context.Context, requests any) (replies []reply, err 
 	}
 	line, err := m.output.ReadBytes('\n')
 	if err != nil {
-		return nil, err
+		m.close()
+		return nil, fmt.Errorf("%w\n%s", err, lastLines(m.errors.String(), reportedLines))
 	}
 	return replies, json.Unmarshal(line, &replies)
 }

@@ -40,6 +40,7 @@ func newLauncher() *launcher {
 // start runs the command such that it dies with the supervisor, and out of reach
 // of the terminal's interrupt, which is the supervisor's to handle.
 func (l *launcher) start(cmd *exec.Cmd) error {
+	cmd.Dir = "/" // as systemd does: the OSDs of some packages look for their classes in lib/…
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	request := launch{cmd: cmd, result: make(chan error)}
 	l.requests <- request
