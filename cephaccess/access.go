@@ -178,13 +178,13 @@ func (a *Access) source(ctx context.Context, pv *corev1.PersistentVolume) (pvspe
 	return pvspec.FromPersistentVolume(pv, class)
 }
 
-// CheckUserSecret refuses a secret that the kubelet could not mount with.
-func (a *Access) CheckUserSecret(ctx context.Context, kind cephclient.Kind, ref pvspec.SecretRef) error {
+// NodesKey returns the key in a secret, and refuses one that the kubelet could not mount with.
+func (a *Access) NodesKey(ctx context.Context, kind cephclient.Kind, ref pvspec.SecretRef) (cephclient.Secret, error) {
 	secret, err := a.secret(ctx, ref)
 	if err != nil {
-		return err
+		return cephclient.Secret{}, err
 	}
-	return pvspec.CheckKubeletSecret(kind, secret)
+	return pvspec.KeyForKubelet(kind, secret)
 }
 
 func (a *Access) secret(ctx context.Context, ref pvspec.SecretRef) (*corev1.Secret, error) {

@@ -10,6 +10,20 @@ import (
 	"ceph.example/ceph-provisioner/cephclient"
 )
 
+func TestCipher(t *testing.T) {
+	for key, want := range map[string]cephclient.Cipher{
+		"AQAAAAAAAAAAABAAc2l4dGVlbiBieXRlcy4uLg==":                     cephclient.AES,
+		"AgAoxA1rQlIZKyAAIDXiedxAM2jPPbhLJ6+WYO6FGPQzxEYnmTxXGdZX2Ys=": cephclient.AES256K, // ceph-authtool 20.2.4
+		"":       0,
+		"AQ==":   0,
+		"no key": 0,
+	} {
+		if got := cephclient.NewSecret(key).Cipher(); got != want {
+			t.Errorf("%q is of cipher %d, want %d", key, got, want)
+		}
+	}
+}
+
 func TestSecretIsNeverPrinted(t *testing.T) {
 	const text = "AQDsecretsecret=="
 	credentials := cephclient.Credentials{ID: "admin", Key: cephclient.NewSecret(text)}

@@ -323,7 +323,7 @@ func TestTheNextProcessFinishesWithoutTheSecretsOfTheNamespace(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			next := newProcessWith(journal, client, access{backend: backend, fails: "CheckUserSecret"})
+			next := newProcessWith(journal, client, access{backend: backend, fails: "NodesKey"})
 			next.finisher.Pass(t.Context())
 			if !begun {
 				if _, _, err := next.Provision(t.Context(), ownOptions()); err == nil {

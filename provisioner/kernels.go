@@ -19,14 +19,20 @@ var (
 	el7Build        = regexp.MustCompile(`^3\.10\.0-(\d+).*\.el7`)
 )
 
-// ignoringQuotas returns, by name, the Linux nodes whose kernel mounts a CephFS
-// volume and lets pods write beyond its quota. A node that does not say what it
-// runs is not among them, so that nobody is alarmed without cause. A node may still
-// have ceph-fuse, of which its status says nothing.
-func ignoringQuotas(nodes []*corev1.Node) []*corev1.Node {
+// Keys of cipher aes256k are known to Linux 7.0 and later, and to later builds of RHEL 9 and 10,
+// of which it is not known here from which on.
+var (
+	aes256kKernel = version.MajorMinor(7, 0)
+	mayKnowIt     = regexp.MustCompile(`\.el(9|10)`)
+)
+
+// choose returns, by name, the Linux nodes whose kernel is so. A node that does not say what it
+// runs is not among them, so that nobody is alarmed without cause. A node may mount CephFS with
+// ceph-fuse, of which its status says nothing.
+func choose(nodes []*corev1.Node, isSo func(kernel string) bool) []*corev1.Node {
 	var found []*corev1.Node
 	for _, node := range nodes {
-		if info := node.Status.NodeInfo; info.OperatingSystem == string(corev1.Linux) && isTooOld(info.KernelVersion) {
+		if info := node.Status.NodeInfo; info.OperatingSystem == string(corev1.Linux) && isSo(info.KernelVersion) {
 			found = append(found, node)
 		}
 	}
@@ -34,9 +40,18 @@ func ignoringQuotas(nodes []*corev1.Node) []*corev1.Node {
 	return found
 }
 
-func isTooOld(kernel string) bool {
+// ignoresQuotas is a kernel that mounts a CephFS volume and lets pods write beyond its quota.
+func ignoresQuotas(kernel string) bool {
+	return isBefore(kernel, enforcingKernel) && !hasBackport(kernel)
+}
+
+func lacksAES256K(kernel string) bool {
+	return isBefore(kernel, aes256kKernel) && !mayKnowIt.MatchString(kernel)
+}
+
+func isBefore(kernel string, first *version.Version) bool {
 	parsed, err := version.ParseGeneric(kernel)
-	return err == nil && parsed.LessThan(enforcingKernel) && !hasBackport(kernel)
+	return err == nil && parsed.LessThan(first)
 }
 
 func hasBackport(kernel string) bool {

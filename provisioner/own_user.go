@@ -29,16 +29,18 @@ func (p *Provisioner) checkOwnUser(ctx context.Context, cluster cephclient.Clust
 
 // grant makes the user of a volume, and the secret with its key; it makes either anew
 // with the same rights where it was lost.
-func (p *Provisioner) grant(ctx context.Context, cluster cephclient.Cluster, admin, user pvspec.Identity, info cephclient.Info, owner cephclient.Owner) error {
+func (p *Provisioner) grant(
+	ctx context.Context, cluster cephclient.Cluster, admin, user pvspec.Identity, info cephclient.Info, owner cephclient.Owner,
+) (cephclient.Secret, error) {
 	users, err := p.access.Users(ctx, cluster, admin)
 	if err != nil {
-		return err
+		return cephclient.Secret{}, err
 	}
 	key, err := users.Ensure(ctx, user.ID, info)
 	if err != nil {
-		return err
+		return cephclient.Secret{}, err
 	}
-	return p.keys.put(ctx, user.Secret, owner, key)
+	return key, p.keys.put(ctx, user.Secret, owner, key)
 }
 
 // revoke removes the user and the secret that were made for the volume of a PV alone.
@@ -94,7 +96,8 @@ func (p *Provisioner) RotateKey(ctx context.Context, pv *corev1.PersistentVolume
 	if err := users.Delete(ctx, user.ID, info.Volume.Path); err != nil {
 		return err
 	}
-	return p.grant(ctx, cluster, source.Admin, user.Identity, info, owner)
+	_, err = p.grant(ctx, cluster, source.Admin, user.Identity, info, owner)
+	return err
 }
 
 // errNotOurs is a secret whose name is taken.

@@ -52,9 +52,9 @@ func (w *witness) Users(ctx context.Context, cluster cephclient.Cluster, identit
 	return w.access.Users(ctx, cluster, identity)
 }
 
-func (w *witness) CheckUserSecret(ctx context.Context, kind cephclient.Kind, ref pvspec.SecretRef) error {
+func (w *witness) NodesKey(ctx context.Context, kind cephclient.Kind, ref pvspec.SecretRef) (cephclient.Secret, error) {
 	w.checked = append(w.checked, ref)
-	return w.access.CheckUserSecret(ctx, kind, ref)
+	return w.access.NodesKey(ctx, kind, ref)
 }
 
 // FuzzProvision has a claim say anything in a class of which two parameters are anything,

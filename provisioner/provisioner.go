@@ -21,8 +21,9 @@ type Access interface {
 	Cluster(ctx context.Context, monitors []string) (cephclient.Cluster, error)
 	// Backend connects as an identity whose key stands in a secret.
 	Backend(ctx context.Context, kind cephclient.Kind, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Backend, error)
-	// CheckUserSecret refuses a secret that the kubelet could not mount with.
-	CheckUserSecret(ctx context.Context, kind cephclient.Kind, ref pvspec.SecretRef) error
+	// NodesKey returns the key in a secret, and refuses one that the kubelet could not mount
+	// with.
+	NodesKey(ctx context.Context, kind cephclient.Kind, ref pvspec.SecretRef) (cephclient.Secret, error)
 	// Users connects as an identity, too.
 	Users(ctx context.Context, cluster cephclient.Cluster, identity pvspec.Identity) (cephclient.Users, error)
 	// FSID returns the name that a cluster has for itself, the same by whichever of its
@@ -80,39 +81,48 @@ func (p *Provisioner) SupportsBlock(context.Context) bool { return p.kind == cep
 // PersistentVolume in the end even if the claim is deleted meanwhile, or this process
 // ends.
 func (p *Provisioner) Provision(ctx context.Context, options controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
+	pv, _, state, err := p.provision(ctx, options)
+	return pv, state, err
+}
+
+// provision returns, besides, the key that nodes mount the volume with, if it is known.
+func (p *Provisioner) provision(ctx context.Context, options controller.ProvisionOptions) (
+	pv *corev1.PersistentVolume, nodesKey cephclient.Secret, state controller.ProvisioningState, err error,
+) {
 	if p.unfinished.isFinished(options.PVName) {
-		return nil, controller.ProvisioningFinished, &controller.IgnoredError{Reason: "the claim is gone, and what was begun for it is finished"}
+		return nil, nodesKey, controller.ProvisioningFinished, &controller.IgnoredError{Reason: "the claim is gone, and what was begun for it is finished"}
 	}
 	request, err := p.request(ctx, options)
 	if err != nil {
-		return nil, controller.ProvisioningNoChange, err
+		return nil, nodesKey, controller.ProvisioningNoChange, err
 	}
 	cluster, backend, err := p.reach(ctx, request)
 	if err != nil {
-		return nil, controller.ProvisioningNoChange, err
+		return nil, nodesKey, controller.ProvisioningNoChange, err
 	}
-	if err := p.checkUser(ctx, cluster, request); err != nil && !p.mustFinish(ctx, options) {
-		return nil, controller.ProvisioningNoChange, err
+	nodesKey, err = p.checkUser(ctx, cluster, request)
+	if err != nil && !p.mustFinish(ctx, options) {
+		return nil, nodesKey, controller.ProvisioningNoChange, err
 	}
 	ended, err := p.unfinished.begin(ctx, options)
 	if err != nil {
-		return nil, controller.ProvisioningNoChange, err
+		return nil, nodesKey, controller.ProvisioningNoChange, err
 	}
 	made := true
 	defer func() { ended(made) }()
 	info, state, err := ensure(ctx, backend, request)
 	if err != nil {
 		made = state != controller.ProvisioningNoChange
-		return nil, state, err
+		return nil, nodesKey, state, err
 	}
 	if request.OwnUser {
-		err := p.grant(ctx, cluster, request.Admin, request.User, info, request.Create.Owner)
+		nodesKey, err = p.grant(ctx, cluster, request.Admin, request.User, info, request.Create.Owner)
 		if err != nil && !p.isGone(ctx, options.PVC) {
-			return nil, controller.ProvisioningInBackground, err
+			return nil, nodesKey, controller.ProvisioningInBackground, err
 		}
 	}
-	pv := request.PersistentVolume(options.PVName, options.StorageClass, options.PVC, cluster, info)
-	return pv, controller.ProvisioningFinished, nil
+	pv = request.PersistentVolume(options.PVName, options.StorageClass, options.PVC, cluster, info)
+	return pv, nodesKey, controller.ProvisioningFinished, nil
 }
 
 func (p *Provisioner) request(ctx context.Context, options controller.ProvisionOptions) (pvspec.Request, error) {
@@ -142,15 +152,16 @@ func (p *Provisioner) reach(ctx context.Context, request pvspec.Request) (cephcl
 	return cluster, backend, err
 }
 
-// checkUser refuses what nobody could mount, before it is made.
-func (p *Provisioner) checkUser(ctx context.Context, cluster cephclient.Cluster, request pvspec.Request) error {
+// checkUser refuses what nobody could mount, before it is made. It returns the nodes' key if
+// there is one already.
+func (p *Provisioner) checkUser(ctx context.Context, cluster cephclient.Cluster, request pvspec.Request) (cephclient.Secret, error) {
 	switch {
 	case request.OwnUser:
-		return p.checkOwnUser(ctx, cluster, request)
+		return cephclient.Secret{}, p.checkOwnUser(ctx, cluster, request)
 	case request.User.Secret.Name != "":
-		return p.access.CheckUserSecret(ctx, p.kind, request.User.Secret)
+		return p.access.NodesKey(ctx, p.kind, request.User.Secret)
 	}
-	return nil
+	return cephclient.Secret{}, nil
 }
 
 // mustFinish reports whether a volume may have been begun whose claim is gone. It is

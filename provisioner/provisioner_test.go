@@ -24,9 +24,10 @@ import (
 
 // access leads to a backend in memory, or fails at one of its methods.
 type access struct {
-	backend cephclient.Backend
-	fails   string
-	users   *fake.Users
+	backend  cephclient.Backend
+	fails    string
+	users    *fake.Users
+	nodesKey cephclient.Secret
 }
 
 var errAccess = errors.New("refused")
@@ -46,8 +47,8 @@ func (a access) Backend(context.Context, cephclient.Kind, cephclient.Cluster, pv
 	return a.backend, a.fail("Backend")
 }
 
-func (a access) CheckUserSecret(context.Context, cephclient.Kind, pvspec.SecretRef) error {
-	return a.fail("CheckUserSecret")
+func (a access) NodesKey(context.Context, cephclient.Kind, pvspec.SecretRef) (cephclient.Secret, error) {
+	return a.nodesKey, a.fail("NodesKey")
 }
 
 func (a access) Users(context.Context, cephclient.Cluster, pvspec.Identity) (cephclient.Users, error) {
@@ -133,7 +134,7 @@ func TestProvisionStates(t *testing.T) {
 		"all is well":               {want: controller.ProvisioningFinished, ok: true},
 		"bad class":                 {spoil: func(o *controller.ProvisionOptions) { o.StorageClass.Parameters["x"] = "y" }, want: controller.ProvisioningNoChange},
 		"bad claim":                 {spoil: func(o *controller.ProvisionOptions) { o.PVC.Spec.Selector = &metav1.LabelSelector{} }, want: controller.ProvisioningNoChange},
-		"no user secret":            {fails: "CheckUserSecret", want: controller.ProvisioningNoChange},
+		"no user secret":            {fails: "NodesKey", want: controller.ProvisioningNoChange},
 		"monitors not resolved":     {fails: "Cluster", want: controller.ProvisioningNoChange},
 		"no connection":             {fails: "Backend", want: controller.ProvisioningNoChange},
 		"nothing was written":       {backend: &fake.Backend{Fault: timeout(false)}, want: controller.ProvisioningNoChange},

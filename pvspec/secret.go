@@ -38,24 +38,24 @@ func KeyFromSecret(secret *corev1.Secret) (cephclient.Secret, error) {
 	return cephclient.NewSecret(key), nil
 }
 
-// CheckKubeletSecret refuses a secret that the kubelet could not mount with: it
+// KeyForKubelet is KeyFromSecret, and refuses a secret that the kubelet could not mount with: it
 // takes any one entry for the key, and takes it as it stands. The rbd tool then
 // drops white space around the key, mount.ceph does not.
-func CheckKubeletSecret(kind cephclient.Kind, secret *corev1.Secret) error {
+func KeyForKubelet(kind cephclient.Kind, secret *corev1.Secret) (cephclient.Secret, error) {
 	key, err := KeyFromSecret(secret)
 	if err != nil {
-		return err
+		return key, err
 	}
 	ref := SecretRef{secret.Namespace, secret.Name}
 	if len(secret.Data) > 1 {
-		return fmt.Errorf("secret %s has %d entries; the kubelet takes any one of them for the key, so leave only %q", ref, len(secret.Data), keyEntry)
+		return cephclient.Secret{}, fmt.Errorf("secret %s has %d entries; the kubelet takes any one of them for the key, so leave only %q", ref, len(secret.Data), keyEntry)
 	}
 	for _, only := range secret.Data {
 		if kind == cephclient.CephFS && string(only) != key.Reveal() {
-			return fmt.Errorf("secret %s has white space around the key, which the kubelet does not drop: make it again, without a newline", ref)
+			return cephclient.Secret{}, fmt.Errorf("secret %s has white space around the key, which the kubelet does not drop: make it again, without a newline", ref)
 		}
 	}
-	return nil
+	return key, nil
 }
 
 // keyHeaderBytes precede the secret itself in a cephx key: type, time of

@@ -51,7 +51,7 @@ func FuzzKeyFromSecret(f *testing.F) {
 // rbd tool drops white space, mount.ceph nothing.
 func checkMountable(t *testing.T, kind cephclient.Kind, secret *corev1.Secret, key cephclient.Secret, keyErr error) {
 	t.Helper()
-	if pvspec.CheckKubeletSecret(kind, secret) != nil {
+	if _, err := pvspec.KeyForKubelet(kind, secret); err != nil {
 		return
 	}
 	if keyErr != nil || len(secret.Data) != 1 {

@@ -378,11 +378,11 @@ func TestKeyFromSecret(t *testing.T) {
 		if (err == nil) != c.ok || c.ok && got.Reveal() != key {
 			t.Errorf("%s: %v", name, err)
 		}
-		kubeletErr := pvspec.CheckKubeletSecret(cephclient.CephFS, secret)
-		if (kubeletErr == nil) != c.kubelet {
+		forKubelet, kubeletErr := pvspec.KeyForKubelet(cephclient.CephFS, secret)
+		if (kubeletErr == nil) != c.kubelet || c.kubelet && forKubelet.Reveal() != key {
 			t.Errorf("%s, for the kubelet: %v", name, kubeletErr)
 		}
-		if err := pvspec.CheckKubeletSecret(cephclient.RBD, secret); (err == nil) != (c.kubelet || name == "with a newline") {
+		if _, err := pvspec.KeyForKubelet(cephclient.RBD, secret); (err == nil) != (c.kubelet || name == "with a newline") {
 			t.Errorf("%s, for the kubelet with RBD: %v", name, err)
 		}
 		for _, err := range []error{err, kubeletErr} {

@@ -68,7 +68,7 @@ func knownKeys(ctx context.Context) (map[string]string, error) {
 		}
 	}
 	for key, name := range maps.Clone(known) {
-		if !strings.HasSuffix(key, padding) || !strings.HasSuffix(encoded(key), padding) {
+		if !cephxKey.MatchString(key) {
 			return nil, fmt.Errorf("%s has a form that would not be found", name)
 		}
 		known[encoded(key)] = name + ", encoded"
@@ -76,10 +76,10 @@ func knownKeys(ctx context.Context) (map[string]string, error) {
 	return known, nil
 }
 
-// padding is how the base64 of a cephx key's 28 bytes ends, and the base64 of that.
-const padding = "=="
-
 func encoded(key string) string { return base64.StdEncoding.EncodeToString([]byte(key)) }
+
+// base64Run is long enough for a key, and what stands before or behind one may be part of it.
+var base64Run = regexp.MustCompile(`[A-Za-z0-9+/]{38,}={0,2}`)
 
 // keysIn tells which keys stand in a text, in one pass: there are thousands.
 func keysIn(text []byte, known map[string]string) (found []string) {
@@ -87,25 +87,26 @@ func keysIn(text []byte, known map[string]string) (found []string) {
 	for key := range known {
 		lengths[len(key)] = true
 	}
-	for end := 0; ; {
-		next := bytes.Index(text[end:], []byte(padding))
-		if next < 0 {
-			slices.Sort(found)
-			return slices.Compact(found)
-		}
-		end += next + len(padding)
-		for length := range lengths {
-			if name, is := known[string(text[max(0, end-length):end])]; is {
-				found = append(found, name)
+	for _, run := range base64Run.FindAll(text, -1) {
+		for start := range run {
+			for length := range lengths {
+				if end := start + length; end <= len(run) {
+					if name, is := known[string(run[start:end])]; is {
+						found = append(found, name)
+					}
+				}
 			}
 		}
 	}
+	slices.Sort(found)
+	return slices.Compact(found)
 }
 
 func TestKeysAreFound(t *testing.T) {
 	t.Parallel()
 	const key, other = "AQDthekeythekeythekeythekeythekeytheke==", "AQDotherotherotherotherotherotherother=="
-	known := map[string]string{key: "plain", encoded(key): "encoded", other: "other"}
+	const long = "AgDthelongkeythelongkeythelongkeythelongkeythelongkeythelon="
+	known := map[string]string{key: "plain", encoded(key): "encoded", other: "other", long: "long", encoded(long): "encoded long"}
 	for text, want := range map[string][]string{
 		"":                       nil,
 		"==":                     nil,
@@ -113,7 +114,9 @@ func TestKeysAreFound(t *testing.T) {
 		"x" + key + "==":         {"plain"},
 		"a== " + key + "y" + key: {"plain"},
 		`{"key":"` + encoded(key) + `","other":"` + other + `"}`: {"encoded", "other"},
-		key[1:]: nil,
+		"x" + long + encoded(long) + "x":                         {"encoded long", "long"},
+		key[1:]:                                                  nil,
+		long[1:]:                                                 nil,
 	} {
 		if got := keysIn([]byte(text), known); !slices.Equal(got, want) {
 			t.Errorf("in %q is found %v, want %v", text, got, want)

@@ -108,8 +108,8 @@ func (r *recorder) write(object any) {
 	r.states.WriteByte('\n')
 }
 
-// cephxKey is what `ceph auth` calls a key.
-var cephxKey = regexp.MustCompile(`^AQ[A-Za-z0-9+/]{36}==$`)
+// cephxKey is what `ceph auth` calls a key, of cipher aes or aes256k.
+var cephxKey = regexp.MustCompile(`^(AQ[A-Za-z0-9+/]{36}==|Ag[A-Za-z0-9+/]{57}=)$`)
 
 // recordSecret keeps keys apart from all else.
 func (r *recorder) recordSecret(secret *corev1.Secret) {

@@ -140,8 +140,11 @@ func TestRefuseCephFS(t *testing.T) {
 	}
 }
 
-// wrongKey is nobody's, but of the right form.
-const wrongKey = "AQBgFQRmAAAAABAAAAAAAAAAAAAAAAAAAAAAAA=="
+// These are nobody's, but of the right form. Ceph before 19.2.6 and 20.2.4 can't read the second.
+const (
+	wrongKey        = "AQBgFQRmAAAAABAAAAAAAAAAAAAAAAAAAAAAAA=="
+	wrongAES256KKey = "AgBgFQRmAAAAACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+)
 
 // Secrets that are there but hold no usable key.
 func TestRefuseSecrets(t *testing.T) {
@@ -159,7 +162,8 @@ func TestRefuseSecrets(t *testing.T) {
 		"admin secret without entries":        {"admin", map[string]string{}, []string{`no entry "key"`}},
 		"admin secret with other entries":     {"admin", map[string]string{"a": key, "b": key}, []string{`no entry "key"`}},
 		"admin secret with garbage":           {"admin", map[string]string{"key": "garbage"}, []string{"no cephx key", "ceph auth"}},
-		"admin secret with a key of no one's": {"admin", map[string]string{"key": wrongKey}, []string{"refuses this identity or key", "ceph auth"}},
+		"admin secret with a key of no one's": {"admin", map[string]string{"key": wrongKey}, []string{"refuses this identity or key", "ceph auth", "auth_allowed_ciphers"}},
+		"admin secret with a new kind of key": {"admin", map[string]string{"key": wrongAES256KKey}, []string{"refuses this identity or key", "aes256k", "20.2.4 or later"}},
 		"user secret with two entries":        {"user", map[string]string{"key": key, "id": "me"}, []string{"2 entries", "kubelet"}},
 		"user secret with garbage":            {"user", map[string]string{"key": "garbage"}, []string{"no cephx key"}},
 	}

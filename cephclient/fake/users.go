@@ -13,6 +13,8 @@ type Users struct {
 	// Fault, if set, is asked before each call of a method and fails it with what it
 	// returns.
 	Fault func(method, id string) error
+	// Key, if set, is that of all users.
+	Key cephclient.Secret
 
 	mu    sync.Mutex
 	paths map[string]string
@@ -54,7 +56,7 @@ func (u *Users) Path(_ context.Context, id string) (string, error) {
 }
 
 // Ensure implements [cephclient.Users]. A key tells by a number how many users have
-// been made.
+// been made, unless Key is set.
 func (u *Users) Ensure(_ context.Context, id string, info cephclient.Info) (cephclient.Secret, error) {
 	if err := u.fault("Ensure", id); err != nil {
 		return cephclient.Secret{}, err
@@ -70,6 +72,9 @@ func (u *Users) Ensure(_ context.Context, id string, info cephclient.Info) (ceph
 		}
 		u.made++
 		u.paths[id] = info.Volume.Path
+	}
+	if u.Key != (cephclient.Secret{}) {
+		return u.Key, nil
 	}
 	return cephclient.NewSecret(id + " " + string(rune('0'+u.made))), nil
 }

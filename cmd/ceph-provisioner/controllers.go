@@ -87,12 +87,11 @@ func newControllers(o options, client kubernetes.Interface, tenure *tenure) (*co
 			Classes: shared.Storage().V1().StorageClasses().Informer(),
 		}
 	}
-	c.rbd = provisioner.NewController(client, rbd, loop(o.rbdProvisioners))
-	c.cephfs = provisioner.NewController(client, &provisioner.QuotaWarner{
-		Provisioner: cephfs,
-		Nodes:       c.nodes,
-		Events:      recorder,
-	}, loop(o.cephfsProvisioners))
+	warner := func(p *provisioner.Provisioner) *provisioner.NodeWarner {
+		return &provisioner.NodeWarner{Provisioner: p, Nodes: c.nodes, Events: recorder}
+	}
+	c.rbd = provisioner.NewController(client, warner(rbd), loop(o.rbdProvisioners))
+	c.cephfs = provisioner.NewController(client, warner(cephfs), loop(o.cephfsProvisioners))
 	c.finisher = newFinisher(o, client, shared, unfinished, rbd, cephfs)
 	err := tellOf(shared.Core().V1().PersistentVolumes().Informer(), unfinished.Stored)
 	if err != nil {

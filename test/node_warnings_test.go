@@ -43,6 +43,25 @@ func TestNodesThatIgnoreQuotas(t *testing.T) {
 	}
 }
 
+// A claim hears which nodes can't use its key. In an image the controller does not use that itself.
+func TestNodesThatCanNotUseAKey(t *testing.T) {
+	t.Parallel()
+	const reason, old = "KeyNotUsable", "6.1.0-18-amd64"
+	ceph := suite.ceph[0]
+	s := newScene(t)
+	node := s.cordonedNode()
+	s.setKernel(node, old)
+	claim, _ := s.made(s.rbdClass(ceph), "1Gi", block)
+	s.heardAll(claim)
+	if got := s.told(claim, reason); got != 0 {
+		t.Errorf("claim %s, whose key is of cipher aes, is warned", claim.Name)
+	}
+
+	s.secret("nodes", map[string]string{"key": wrongAES256KKey})
+	claim, _ = s.made(s.rbdClass(ceph, with("userSecretNamespace", s.namespace), with("userSecretName", "nodes")), "1Gi")
+	s.event(claim, reason, node+" ("+old+")", "7.0", "docs/ceph-identities.md#keys-of-cipher-aes256k")
+}
+
 // cordonedNode makes a Node that no pod gets to. Its name is in no other event.
 func (s *scene) cordonedNode() string {
 	s.t.Helper()
