@@ -39,7 +39,7 @@ func (s *supervisor) startCeph(ctx context.Context, name string) (Ceph, error) {
 }
 
 func (s *supervisor) tryStartCeph(ctx context.Context, name string) (Ceph, error) {
-	programs := []string{"ceph-mon", "ceph-mgr", "ceph-osd", "ceph-mds", "monmaptool", "rbd", debianPython}
+	programs := []string{"ceph-mon", "ceph-mgr", "ceph-osd", "ceph-mds", "monmaptool", "ceph-authtool", "rbd", debianPython}
 	if err := findPrograms(programs...); err != nil {
 		return Ceph{}, err
 	}
@@ -52,14 +52,17 @@ func (s *supervisor) tryStartCeph(ctx context.Context, name string) (Ceph, error
 		supervisor: s, cephFiles: cephFiles{dir}, name: name, fsid: newUUID(), osdUUID: newUUID(),
 		address: address, env: childEnv(s.options.Dir, os.Getenv("PATH")),
 	}
-	adminKey, err := c.write(c.fsid, address.ip)
+	keys, err := newKeys(ctx, c.env, entities...)
 	if err != nil {
+		return Ceph{}, err
+	}
+	if err := c.write(c.fsid, address.ip, keys); err != nil {
 		return Ceph{}, err
 	}
 	if err := c.bringUp(ctx); err != nil {
 		return Ceph{}, err
 	}
-	return c.describe(adminKey), nil
+	return c.describe(keys["client.admin"]), nil
 }
 
 func (c *cephCluster) describe(adminKey string) Ceph {

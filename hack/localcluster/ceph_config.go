@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 const (
@@ -101,42 +100,44 @@ func (f cephFiles) monmap() string               { return filepath.Join(f.dir, "
 func (f cephFiles) logDir() string               { return filepath.Join(f.dir, "log") }
 func (f cephFiles) daemonLog(kind string) string { return filepath.Join(f.logDir(), kind+".log") }
 
-// write lays out configuration and keys. All identities are made here, so that
-// the monitors know them from the start. It returns the admin's key.
-func (f cephFiles) write(fsid, ip string) (adminKey string, err error) {
+// entities have a key from the start.
+var entities = []string{"client.admin", "mon.", "mgr.a", "osd.0", "mds.a"}
+
+// write lays out configuration and keys. All entities are made here, so that
+// the monitors know them from the start.
+func (f cephFiles) write(fsid, ip string, keys map[string]string) error {
 	for _, sub := range []string{"run", "log", "mon", "mgr", "osd", "mds"} {
 		if err := os.MkdirAll(filepath.Join(f.dir, sub), 0o700); err != nil {
-			return "", err
+			return err
 		}
 	}
-	now := time.Now()
-	admin := identity{"client.admin", newCephxKey(now), everything("mds", "mgr", "mon", "osd")}
+	admin := identity{"client.admin", keys["client.admin"], everything("mds", "mgr", "mon", "osd")}
 	files := map[string]string{
 		f.conf():         fmt.Sprintf(cephConf, fsid, ip, f.dir, placements, osdSize),
 		f.adminKeyring(): admin.keyring(),
 	}
-	initial := identity{"mon.", newCephxKey(now), everything("mon")}.keyring() + admin.keyring()
-	for kind, daemon := range cephDaemonIdentities(now) {
+	initial := identity{"mon.", keys["mon."], everything("mon")}.keyring() + admin.keyring()
+	for kind, daemon := range cephDaemonIdentities(keys) {
 		files[filepath.Join(f.dir, kind, "keyring")] = daemon.keyring()
 		initial += daemon.keyring()
 	}
 	files[f.initialKeyring()] = initial
 	for path, content := range files {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return admin.key, nil
+	return nil
 }
 
 // cephDaemonIdentities have the capabilities that Ceph's own deployment gives.
-func cephDaemonIdentities(now time.Time) map[string]identity {
+func cephDaemonIdentities(keys map[string]string) map[string]identity {
 	return map[string]identity{
-		"mgr": {"mgr.a", newCephxKey(now), [][2]string{
+		"mgr": {"mgr.a", keys["mgr.a"], [][2]string{
 			{"mon", "allow profile mgr"}, {"osd", "allow *"}, {"mds", "allow *"}}},
-		"osd": {"osd.0", newCephxKey(now), [][2]string{
+		"osd": {"osd.0", keys["osd.0"], [][2]string{
 			{"mon", "allow profile osd"}, {"mgr", "allow profile osd"}, {"osd", "allow *"}}},
-		"mds": {"mds.a", newCephxKey(now), [][2]string{
+		"mds": {"mds.a", keys["mds.a"], [][2]string{
 			{"mon", "allow profile mds"}, {"mgr", "allow profile mds"}, {"osd", "allow rwx"}, {"mds", "allow *"}}},
 	}
 }

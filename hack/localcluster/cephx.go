@@ -1,12 +1,11 @@
 package localcluster
 
 import (
+	"context"
 	"crypto/rand"
-	"encoding/base64"
-	"encoding/binary"
 	"fmt"
+	"os/exec"
 	"strings"
-	"time"
 )
 
 // identity is a cephx user with its capabilities, in the order of a keyring.
@@ -16,16 +15,19 @@ type identity struct {
 	caps [][2]string
 }
 
-// newCephxKey makes a key as ceph-authtool does: type 1 (AES), the time of
-// creation, and 16 random bytes after their count.
-func newCephxKey(now time.Time) string {
-	key := binary.LittleEndian.AppendUint16(nil, 1)
-	key = binary.LittleEndian.AppendUint32(key, uint32(now.Unix()))
-	key = binary.LittleEndian.AppendUint32(key, uint32(now.Nanosecond()))
-	key = binary.LittleEndian.AppendUint16(key, 16)
-	secret := make([]byte, 16)
-	rand.Read(secret) // never fails
-	return base64.StdEncoding.EncodeToString(append(key, secret...))
+// newKeys has Ceph make keys for entities: which cipher they are of depends on its release.
+func newKeys(ctx context.Context, env []string, entities ...string) (map[string]string, error) {
+	keys := map[string]string{}
+	for _, entity := range entities {
+		cmd := exec.CommandContext(ctx, "ceph-authtool", "--gen-print-key")
+		cmd.Env = env
+		key, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("make a key for %s: %w", entity, err)
+		}
+		keys[entity] = strings.TrimSpace(string(key))
+	}
+	return keys, nil
 }
 
 func newUUID() string {

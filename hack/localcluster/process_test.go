@@ -2,14 +2,12 @@ package localcluster
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 func shellDaemon(t *testing.T, script string) *daemon {
@@ -94,16 +92,6 @@ func TestInParallelReturnsTheFirstError(t *testing.T) {
 	}
 	if err := inParallel(context.Background(), func(context.Context) error { return nil }); err != nil {
 		t.Errorf("got %v from tasks that succeeded", err)
-	}
-}
-
-func TestNewCephxKey(t *testing.T) {
-	key, err := base64.StdEncoding.DecodeString(newCephxKey(time.Unix(1, 0)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := "\x01\x00\x01\x00\x00\x00\x00\x00\x00\x00\x10\x00"; len(key) != 28 || string(key[:12]) != want {
-		t.Errorf("key is %q", key)
 	}
 }
 
