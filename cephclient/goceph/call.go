@@ -65,7 +65,8 @@ func callOn[C, T any](ctx context.Context, s *session, op operation, on line[C],
 		killpoint.Passed(strings.TrimSuffix(op.name, " "+op.volume))
 	}
 	if done.err != nil {
-		return none, op.lacking(s.credentials.ID, s.awaiting(op, typed(op.name, op.mutating(), done.err)))
+		err := s.awaiting(op, typed(op.name, op.mutating(), done.err))
+		return none, op.lacking(s.credentials.ID, s.mayLackCaps(op, on.key, err))
 	}
 	return done.result.(T), nil
 }

@@ -21,6 +21,19 @@ func (s *session) noteDenied(key string) {
 	s.pool.denied[key] = time.Now()
 }
 
+// isAllowed reports whether the session's identity was ever seen to do something.
+func (s *session) isAllowed(key string) bool {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return s.pool.allowed[key]
+}
+
+func (s *session) noteAllowed(key string) {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	s.pool.allowed[key] = true
+}
+
 func (s *session) forgetDenied(key string) {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()

@@ -2,6 +2,7 @@ package goceph
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -16,6 +17,11 @@ import (
 // directory in its cache keeps others from it until the MDS gives it up, a
 // minute later. Mounting takes 12 ms.
 const mountIdleAfter = time.Second
+
+// firstMount is how long an identity that was never seen to mount a file system may take to,
+// where there is another way: that of Ceph 17.2 and later never ends for one without mds caps,
+// which older releases refuse at once.
+const firstMount = 5 * time.Second
 
 // callMount is call on a mount of the volume's root; f gets the directory
 // relative to it. libcephfs takes calls from any number of threads.
@@ -38,16 +44,42 @@ func needsToWrite(at place) string { return "mds 'allow rwp path=" + at.root + "
 
 // mountOf is the session's mount of the place's root.
 func (s *session) mountOf(at place) line[*cephfs.MountInfo] {
-	return line[*cephfs.MountInfo]{
-		among: s.pool.mounts, key: s.mountKey(at), patience: s.pool.options.Timeout,
-		open: func() (*cephfs.MountInfo, error) {
-			mount, err := s.mount(at)
-			if err == nil && at.ours {
-				s.resumePurge(mount, at)
-			}
-			return mount, err
-		},
+	mounting := line[*cephfs.MountInfo]{among: s.pool.mounts, key: s.mountKey(at), patience: s.pool.options.Timeout}
+	mounting.open = func() (*cephfs.MountInfo, error) {
+		mount, err := s.mount(at)
+		switch {
+		case err == nil:
+			s.noteAllowed(mounting.key)
+		case silent(err) && mounting.overdue != nil:
+			return nil, mounting.overdue
+		default:
+			return nil, err
+		}
+		if at.ours {
+			s.resumePurge(mount, at)
+		}
+		return mount, nil
 	}
+	if !at.ours && !s.isAllowed(mounting.key) { // the mgr is the other way
+		mounting.patience = min(firstMount, mounting.patience/2)
+		mounting.overdue = cephclient.NewError(cephclient.ErrDenied, s.mounting(at), "no answer from the "+string(metadataOf(at)), false)
+	}
+	return mounting
+}
+
+// mayLackCaps adds to what is said of an MDS that does not answer.
+func (s *session) mayLackCaps(op operation, mountKey string, err error) error {
+	var e *cephclient.Error
+	if !op.isMetadata() || !silent(err) || s.isAllowed(mountKey) || !errors.As(err, &e) {
+		return err
+	}
+	told := *e
+	told.Remedy += ", and whether client." + s.credentials.ID + " has mds caps: since Ceph 17.2 an MDS does not answer identities that have none"
+	return &told
+}
+
+func (s *session) mounting(at place) string {
+	return fmt.Sprintf("mount %s of file system %q of %s as client.%s", at.root, at.fileSystem, s.cluster, s.credentials.ID)
 }
 
 func (s *session) mountKey(at place) string {
@@ -58,7 +90,7 @@ func (s *session) mountKey(at place) string {
 // connection: the options of the one then can't disturb the other, and neither
 // waits for the other's end. It hangs with a hung MDS, whatever client_mount_timeout.
 func (s *session) mount(at place) (*cephfs.MountInfo, error) {
-	op := fmt.Sprintf("mount %s of file system %q of %s as client.%s", at.root, at.fileSystem, s.cluster, s.credentials.ID)
+	op := s.mounting(at)
 	mount, err := cephfs.CreateMountWithId(s.credentials.ID)
 	if err != nil {
 		return nil, typed(op, false, err)

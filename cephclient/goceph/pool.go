@@ -56,6 +56,7 @@ type Pool struct {
 	mu       sync.Mutex
 	services map[limited]*limits
 	denied   map[string]time.Time // what an identity's caps do not allow, and since when
+	allowed  map[string]bool      // what they do, as far as it was seen
 }
 
 // identity is what a connection is shared by, hashed because it includes the
@@ -88,6 +89,7 @@ func NewPool(options Options) *Pool {
 		purges:      purges{retryAfter: purgeRetryAfter},
 		services:    map[limited]*limits{},
 		denied:      map[string]time.Time{},
+		allowed:     map[string]bool{},
 	}
 }
 

@@ -1,6 +1,7 @@
 package goceph
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -36,9 +37,10 @@ type line[C any] struct {
 	among *shared[C]
 	key   string
 	open  func() (C, error)
-	// patience is how long opening may take until it counts as unanswered. 0 is for
-	// what ends by itself.
+	// patience is how long opening may take until it counts as unanswered, or as what
+	// overdue says. 0 is for what ends by itself.
 	patience time.Duration
+	overdue  error
 }
 
 var (
@@ -71,7 +73,7 @@ func (l line[C]) acquire(ctx context.Context) (*held[C], error) {
 		}
 		return l.acquire(ctx)
 	case <-overdue:
-		return nil, errUnanswered
+		return nil, cmp.Or(l.overdue, errUnanswered)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -1,8 +1,11 @@
 package goceph
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"ceph.example/ceph-provisioner/cephclient"
 )
@@ -35,5 +38,34 @@ func TestPastTheManager(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// An MDS of Ceph 17.2 or later does not answer an identity without mds caps. Others must not
+// take it for one that hangs.
+func TestAnMDSThatNeverAnsweredAnIdentity(t *testing.T) {
+	subvolume := cephclient.Volume{Kind: cephclient.CephFS, Container: "fs", Group: "g", Name: "x", Path: "/volumes/g/x/data"}
+	directory := cephclient.Volume{Kind: cephclient.CephFS, Container: "fs", Root: "/volumes", Group: "g", Name: "x"}
+	s := NewPool(Options{Timeout: time.Second, CallsPerService: 4}).session(deaf(t), cephclient.Credentials{ID: "kube", Key: key})
+	at, _ := placeOf(subvolume)
+	ask := func(volume cephclient.Volume) error {
+		_, err := direct(s, volume, func(d directories) (cephclient.CephFSInfo, error) { return d.Quota(context.Background(), volume) })
+		return err
+	}
+	for range 2 * restAfter {
+		if err := ask(subvolume); !errors.Is(err, errIndirect) {
+			t.Errorf("a subvolume, which the mgr reaches too: %v", err)
+		}
+		s.forgetDenied(s.mountKey(at))
+	}
+	if s.limits(metadataOf(at)).rest() {
+		t.Error("the MDS is left alone")
+	}
+	if err := ask(directory); !errors.Is(err, cephclient.ErrTimeout) || !strings.Contains(err.Error(), "client.kube has mds caps") {
+		t.Errorf("a directory: %v", err)
+	}
+	s.noteAllowed(s.mountKey(at))
+	if err := ask(subvolume); !errors.Is(err, cephclient.ErrTimeout) || strings.Contains(err.Error(), "mds caps") {
+		t.Errorf("a subvolume, whose identity has mounted before: %v", err)
 	}
 }
