@@ -93,6 +93,12 @@ func TestInParallelReturnsTheFirstError(t *testing.T) {
 	if err := inParallel(context.Background(), func(context.Context) error { return nil }); err != nil {
 		t.Errorf("got %v from tasks that succeeded", err)
 	}
+	late, end := context.WithCancelCause(context.Background())
+	end(errTooSlow)
+	err = inParallel(late, func(ctx context.Context) error { return waitUntil(ctx, "it", func(context.Context) error { return cause }) })
+	if !errors.Is(err, errTooSlow) || !errors.Is(err, cause) {
+		t.Errorf("got %v, which does not say what was missing at the end", err)
+	}
 }
 
 func TestCephStatusMissing(t *testing.T) {

@@ -168,17 +168,20 @@ func inParallel(ctx context.Context, tasks ...func(context.Context) error) error
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var group sync.WaitGroup
+	var first error
+	var failed sync.Once
 	for _, task := range tasks {
 		group.Add(1)
 		go func() {
 			defer group.Done()
 			if err := task(ctx); err != nil {
+				failed.Do(func() { first = err })
 				cancel(err)
 			}
 		}()
 	}
 	group.Wait()
-	return context.Cause(ctx)
+	return first
 }
 
 // takeAddress reserves an address for the supervisor's lifetime.
