@@ -68,6 +68,9 @@ func callOn[C, T any](ctx context.Context, s *session, op operation, on line[C],
 		err := s.awaiting(op, typed(op.name, op.mutating(), done.err))
 		return none, op.lacking(s.credentials.ID, s.mayLackCaps(op, on.key, err))
 	}
+	if op.asks == osd {
+		s.noteAllowed(on.key)
+	}
 	return done.result.(T), nil
 }
 
@@ -84,6 +87,21 @@ func (s *session) awaiting(op operation, err error) error {
 		return &told
 	}
 	return err
+}
+
+// mayLackCaps adds to what is said of a service that never answered the session's identity.
+func (s *session) mayLackCaps(op operation, key string, err error) error {
+	var e *cephclient.Error
+	if !op.isMetadata() && op.asks != osd || !silent(err) || s.isAllowed(key) || !errors.As(err, &e) {
+		return err
+	}
+	kind := "osd"
+	if op.isMetadata() {
+		kind = "mds"
+	}
+	told := *e
+	told.Remedy += fmt.Sprintf(", and whether client.%s has %s caps: since Ceph 17.2 the %[2]s does not answer identities that have none", s.credentials.ID, kind)
+	return &told
 }
 
 // lacking names the cap where the identity was refused.

@@ -2,7 +2,6 @@ package goceph
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -65,17 +64,6 @@ func (s *session) mountOf(at place) line[*cephfs.MountInfo] {
 		mounting.overdue = cephclient.NewError(cephclient.ErrDenied, s.mounting(at), "no answer from the "+string(metadataOf(at)), false)
 	}
 	return mounting
-}
-
-// mayLackCaps adds to what is said of an MDS that does not answer.
-func (s *session) mayLackCaps(op operation, mountKey string, err error) error {
-	var e *cephclient.Error
-	if !op.isMetadata() || !silent(err) || s.isAllowed(mountKey) || !errors.As(err, &e) {
-		return err
-	}
-	told := *e
-	told.Remedy += ", and whether client." + s.credentials.ID + " has mds caps: since Ceph 17.2 an MDS does not answer identities that have none"
-	return &told
 }
 
 func (s *session) mounting(at place) string {
