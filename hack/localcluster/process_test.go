@@ -95,7 +95,9 @@ func TestInParallelReturnsTheFirstError(t *testing.T) {
 	}
 	late, end := context.WithCancelCause(context.Background())
 	end(errTooSlow)
-	err = inParallel(late, func(ctx context.Context) error { return waitUntil(ctx, "it", func(context.Context) error { return cause }) })
+	err = inParallel(late, func(ctx context.Context) error {
+		return waitUntil(ctx, "it", func(context.Context) error { return cause })
+	})
 	if !errors.Is(err, errTooSlow) || !errors.Is(err, cause) {
 		t.Errorf("got %v, which does not say what was missing at the end", err)
 	}
