@@ -66,11 +66,11 @@ func (w *NodeWarner) warn(claim *corev1.PersistentVolumeClaim, cipher cephclient
 
 func (w *NodeWarner) warnOf(claim *corev1.PersistentVolumeClaim, reason, warning string, found []*corev1.Node) {
 	if len(found) > 0 {
-		w.Events.Eventf(claim, corev1.EventTypeWarning, reason, warning, list(found))
+		w.Events.Eventf(claim, corev1.EventTypeWarning, reason, warning, nameNodes(found))
 	}
 }
 
-func list(nodes []*corev1.Node) string {
+func nameNodes(nodes []*corev1.Node) string {
 	var named []string
 	for _, node := range nodes[:min(nodesNamed, len(nodes))] {
 		named = append(named, fmt.Sprintf("%s (%s)", node.Name, node.Status.NodeInfo.KernelVersion))

@@ -55,11 +55,17 @@ func call[T any](ctx context.Context, s *session, op operation, f func(*rados.Co
 func callOn[C, T any](ctx context.Context, s *session, op operation, on line[C], f func(C) (T, error)) (T, error) {
 	var none T
 	limits := s.limits(op.asks)
+	if s.isUnheard(op, on.key) {
+		if limits.rest() {
+			return none, s.resting(op)
+		}
+		limits = s.limits(op.asks + service(fmt.Sprintf(" to %x", on.key)))
+	}
 	report, err := limits.breaker.Allow()
 	if err != nil {
 		return none, s.resting(op)
 	}
-	done := run(ctx, s, op, on, func(conn C) (any, error) { return f(conn) })
+	done := run(ctx, s, op, limits, on, func(conn C) (any, error) { return f(conn) })
 	report(!done.silent)
 	if op.mutating() {
 		killpoint.Passed(strings.TrimSuffix(op.name, " "+op.volume))
@@ -89,10 +95,17 @@ func (s *session) awaiting(op operation, err error) error {
 	return err
 }
 
-// mayLackCaps adds to what is said of a service that never answered the session's identity.
+// isUnheard reports whether the service was never seen to answer the session's identity. OSDs
+// and MDSs do not answer one that has no caps for them, since Ceph 17.2. So its calls have
+// limits of their own: they must not make the service count as hung for all others.
+func (s *session) isUnheard(op operation, key string) bool {
+	return (op.isMetadata() || op.asks == osd) && !s.isAllowed(key)
+}
+
+// mayLackCaps adds to what is said of a service that did not answer.
 func (s *session) mayLackCaps(op operation, key string, err error) error {
 	var e *cephclient.Error
-	if !op.isMetadata() && op.asks != osd || !silent(err) || s.isAllowed(key) || !errors.As(err, &e) {
+	if !s.isUnheard(op, key) || !silent(err) || !errors.As(err, &e) {
 		return err
 	}
 	kind := "osd"
@@ -128,12 +141,11 @@ type outcome struct {
 // run takes the volume, a slot and a connection, in this order, and gives them
 // back when f ends, however long after the caller has left that is, or when its key turns
 // out to be void: then it may never end.
-func run[C any](ctx context.Context, s *session, op operation, on line[C], f func(C) (any, error)) outcome {
+func run[C any](ctx context.Context, s *session, op operation, limits *limits, on line[C], f func(C) (any, error)) outcome {
 	unlock, err := s.lock(ctx, op)
 	if err != nil {
 		return outcome{err: err}
 	}
-	limits := s.limits(op.asks)
 	select {
 	case limits.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -153,7 +165,7 @@ func run[C any](ctx context.Context, s *session, op operation, on line[C], f fun
 		return outcome{err: err, silent: silent(err)}
 	}
 	finished := make(chan outcome, 1)
-	taken := s.pool.running.begin(s, op, func() { <-limits.slots; unlock() })
+	taken := s.pool.running.begin(s, op, limits, func() { <-limits.slots; unlock() })
 	go func() {
 		var result any
 		err := s.mayChange(ctx, op)

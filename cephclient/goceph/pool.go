@@ -86,7 +86,7 @@ func NewPool(options Options) *Pool {
 		options:     options,
 		connections: newShared(idleAfter, (*rados.Conn).Shutdown),
 		mounts:      newShared(mountIdleAfter, unmount),
-		purges:      purges{retryAfter: purgeRetryAfter},
+		purges:      purges{retryAfter: purgeRetryAfter, stalledAfter: purgeStalledAfter},
 		services:    map[limited]*limits{},
 		denied:      map[string]time.Time{},
 		allowed:     map[string]bool{},

@@ -202,3 +202,40 @@ func TestMetadataOnFullPool(t *testing.T) {
 		}
 	}
 }
+
+// Since Ceph 17.2 OSDs do not answer an identity without osd caps. Others are served meanwhile.
+func TestAnIdentityThatWasNeverAnsweredRestsAlone(t *testing.T) {
+	pool := NewPool(Options{Timeout: time.Second, CallsPerService: 1})
+	cluster := cephclient.Cluster{Monitors: []string{"10.0.0.1:6789"}}
+	timeout := cephclient.NewError(cephclient.ErrTimeout, "x", "", false)
+	calls := 0
+	ask := func(id string, answer error) error {
+		s := pool.session(cluster, cephclient.Credentials{ID: id})
+		on := numbers(nil, func() {})
+		on.key = string(s.identity[:])
+		_, err := callOn(t.Context(), s, operation{name: "x", asks: osd}, on, func(int) (none, error) { calls++; return none{}, answer })
+		return err
+	}
+	for range restAfter {
+		if err := ask("capless", timeout); !strings.Contains(err.Error(), "client.capless has osd caps") {
+			t.Errorf("it is not told: %v", err)
+		}
+	}
+	if err := ask("capless", nil); calls != restAfter || !strings.Contains(err.Error(), "has not answered lately") {
+		t.Errorf("it is asked %d times: %v", calls, err)
+	}
+	if err := ask("right", nil); err != nil {
+		t.Errorf("another identity is not served: %v", err)
+	}
+	for range restAfter {
+		if err := ask("right", timeout); strings.Contains(err.Error(), "osd caps") {
+			t.Errorf("it was answered before: %v", err)
+		}
+	}
+	calls = 0
+	for _, id := range []string{"right", "new"} {
+		if err := ask(id, nil); calls > 0 || !errors.Is(err, cephclient.ErrUnreachable) {
+			t.Errorf("an OSD that hangs is asked by %s: %v", id, err)
+		}
+	}
+}

@@ -24,8 +24,9 @@ const (
 // number; and directories are moved to the top of the mount before they are
 // entered. That also makes trees of any depth flat.
 type purger struct {
-	mount *cephfs.MountInfo
-	stop  *atomic.Bool
+	mount    *cephfs.MountInfo
+	stop     *atomic.Bool
+	progress *atomic.Int64 // how many entries were dealt with
 }
 
 const top = "/"
@@ -34,6 +35,7 @@ var (
 	errEnough   = errors.New("enough for one batch")
 	errStopped  = errors.New("the purge is stopped")
 	errReplaced = errors.New("something else has taken its place")
+	errStalled  = errors.New("nothing was removed for a while; it is tried again with another mount")
 )
 
 // purge removes batch after batch until there is nothing, or nothing that can be
@@ -77,6 +79,7 @@ func (p purger) list() (batch []*cephfs.DirEntry, err error) {
 
 // remove removes an entry of the top.
 func (p purger) remove(entry *cephfs.DirEntry) error {
+	defer p.progress.Add(1)
 	if entry.DType() != cephfs.DTypeDir {
 		return unlessAbsent(p.mount.Unlink(top + entry.Name()))
 	}
@@ -119,6 +122,7 @@ func (p purger) empty(entry *cephfs.DirEntry) error {
 
 // clear takes an entry out of the working directory.
 func (p purger) clear(entry *cephfs.DirEntry) error {
+	defer p.progress.Add(1)
 	if entry.DType() != cephfs.DTypeDir {
 		return p.mount.Unlink(entry.Name())
 	}

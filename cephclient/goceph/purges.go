@@ -12,14 +12,20 @@ import (
 	"github.com/ceph/go-ceph/cephfs"
 )
 
-// purgeRetryAfter is after which pause a purge that has failed is tried again.
-const purgeRetryAfter = 20 * time.Second
+const (
+	// purgeRetryAfter is after which pause a purge that has failed is tried again.
+	purgeRetryAfter = 20 * time.Second
+	// purgeStalledAfter is without progress. An MDS may wait for a minute for a client that was
+	// killed; a call of libcephfs (16.2) was seen to wait for ever while the MDS had nothing to do.
+	purgeStalledAfter = 90 * time.Second
+)
 
 // purges keeps each root to one purge at a time in this process. A purge that is
 // cut short is taken up when the next directory is removed there, or the next process
 // mounts the root.
 type purges struct {
-	retryAfter time.Duration
+	retryAfter   time.Duration
+	stalledAfter time.Duration
 
 	stopping atomic.Bool
 	under    sync.WaitGroup
@@ -154,8 +160,33 @@ func (s *session) purge(aside place) error {
 	if err != nil {
 		return err
 	}
-	defer unmount(mount)
-	return purger{mount, &s.pool.purges.stopping}.purge()
+	purger := purger{mount: mount, stop: &s.pool.purges.stopping, progress: new(atomic.Int64)}
+	ended := make(chan error, 1)
+	go func() {
+		err := purger.purge()
+		unmount(mount)
+		ended <- err
+	}()
+	return s.pool.purges.watch(ended, purger.progress)
+}
+
+// watch waits for a purge, and leaves it when nothing was removed for once or twice
+// stalledAfter. It may go on beside the next one, which begins where the MDS answers.
+func (p *purges) watch(ended <-chan error, progress *atomic.Int64) error {
+	ticker := time.NewTicker(p.stalledAfter)
+	defer ticker.Stop()
+	for before := int64(-1); ; {
+		select {
+		case err := <-ended:
+			return err
+		case <-ticker.C:
+		}
+		now := progress.Load()
+		if now == before {
+			return errStalled
+		}
+		before = now
+	}
 }
 
 // resumePurge starts a purge where an earlier process has left something.

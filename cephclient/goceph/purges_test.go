@@ -71,3 +71,22 @@ func TestPurgeThatHasFailedIsTriedAgainOnce(t *testing.T) {
 		t.Errorf("it was tried %d times", len(tried)+1)
 	}
 }
+
+func TestPurgeThatStallsIsLeft(t *testing.T) {
+	p := purges{stalledAfter: 20 * time.Millisecond}
+	var removed atomic.Int64
+	never := make(chan error)
+	if err := p.watch(never, &removed); !errors.Is(err, errStalled) {
+		t.Errorf("one that removes nothing: %v", err)
+	}
+	denied, ended := errors.New("denied"), make(chan error)
+	go func() {
+		for end := time.Now().Add(10 * p.stalledAfter); time.Now().Before(end); {
+			removed.Add(1)
+		}
+		ended <- denied
+	}()
+	if err := p.watch(ended, &removed); !errors.Is(err, denied) {
+		t.Errorf("one that goes on: %v", err)
+	}
+}

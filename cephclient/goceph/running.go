@@ -23,13 +23,13 @@ type heldCall struct {
 	free    func()
 }
 
-func (r *running) begin(s *session, op operation, free func()) *heldCall {
+func (r *running) begin(s *session, op operation, asks *limits, free func()) *heldCall {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.calls == nil {
 		r.calls = map[*heldCall]bool{}
 	}
-	call := &heldCall{session: s, asks: s.limits(op.asks), free: free}
+	call := &heldCall{session: s, asks: asks, free: free}
 	if !op.slow {
 		call.due = time.Now().Add(s.pool.options.Timeout)
 	}
