@@ -26,10 +26,10 @@ var (
 	mayKnowIt     = regexp.MustCompile(`\.el(9|10)`)
 )
 
-// choose returns, by name, the Linux nodes whose kernel is so. A node that does not say what it
+// withKernel returns, by name, the Linux nodes whose kernel is so. A node that does not say what it
 // runs is not among them, so that nobody is alarmed without cause. A node may mount CephFS with
 // ceph-fuse, of which its status says nothing.
-func choose(nodes []*corev1.Node, isSo func(kernel string) bool) []*corev1.Node {
+func withKernel(nodes []*corev1.Node, isSo func(kernel string) bool) []*corev1.Node {
 	var found []*corev1.Node
 	for _, node := range nodes {
 		if info := node.Status.NodeInfo; info.OperatingSystem == string(corev1.Linux) && isSo(info.KernelVersion) {

@@ -43,7 +43,7 @@ func TestNodesThatIgnoreQuotas(t *testing.T) {
 		"a kernel of one number":                {"linux", "4", false},
 	} {
 		t.Run(state, func(t *testing.T) {
-			found := choose([]*corev1.Node{node("n", c.system, c.kernel)}, ignoresQuotas)
+			found := withKernel([]*corev1.Node{node("n", c.system, c.kernel)}, ignoresQuotas)
 			if ignores := len(found) > 0; ignores != c.ignores {
 				t.Errorf("a node of %s %q is taken to ignore quotas: %t, want %t", c.system, c.kernel, ignores, c.ignores)
 			}
@@ -56,18 +56,18 @@ func TestNodesThatLackAES256K(t *testing.T) {
 		"7.0.0-30-generic": false, "7.1.2": false, "6.19.14-200.fc43.x86_64": true, "6.1.0-18-amd64": true, "3.10.0-1160.el7.x86_64": true,
 		"4.18.0-553.el8_10.x86_64": true, "5.14.0-611.el9.x86_64": false, "6.12.0-124.el10_1.x86_64": false, "": false, "custom": false,
 	} {
-		if found := choose([]*corev1.Node{node("n", "linux", kernel)}, lacksAES256K); (len(found) > 0) != lacks {
+		if found := withKernel([]*corev1.Node{node("n", "linux", kernel)}, lacksAES256K); (len(found) > 0) != lacks {
 			t.Errorf("kernel %q is taken to lack aes256k: %t, want %t", kernel, !lacks, lacks)
 		}
 	}
 }
 
-func TestChosenNodesAreSorted(t *testing.T) {
+func TestNodesWithAKernelAreSorted(t *testing.T) {
 	const old = "4.15.0"
 	all := []*corev1.Node{node("c", "linux", old), node("a", "linux", old), node("new", "linux", "5.10.0"), node("b", "linux", old)}
 	before := slices.Clone(all)
 	var names []string
-	for _, found := range choose(all, ignoresQuotas) {
+	for _, found := range withKernel(all, ignoresQuotas) {
 		names = append(names, found.Name)
 	}
 	if want := []string{"a", "b", "c"}; !slices.Equal(names, want) {

@@ -57,10 +57,10 @@ func (w *NodeWarner) warn(claim *corev1.PersistentVolumeClaim, cipher cephclient
 		return // a lister's cache does not fail
 	}
 	if w.kind == cephclient.CephFS {
-		w.warnOf(claim, reasonQuotaNotEnforced, quotaWarning, choose(nodes, ignoresQuotas))
+		w.warnOf(claim, reasonQuotaNotEnforced, quotaWarning, withKernel(nodes, ignoresQuotas))
 	}
 	if cipher == cephclient.AES256K {
-		w.warnOf(claim, reasonKeyNotUsable, keyWarning, choose(nodes, lacksAES256K))
+		w.warnOf(claim, reasonKeyNotUsable, keyWarning, withKernel(nodes, lacksAES256K))
 	}
 }
 

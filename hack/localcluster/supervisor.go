@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // bringUpTimeout is many times what an idle machine needs.
@@ -165,23 +167,11 @@ func (s *supervisor) explain(err error) error {
 // inParallel runs the tasks to their end and returns the first error, which also
 // cancels the others.
 func inParallel(ctx context.Context, tasks ...func(context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var group sync.WaitGroup
-	var first error
-	var failed sync.Once
+	group, ctx := errgroup.WithContext(ctx)
 	for _, task := range tasks {
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			if err := task(ctx); err != nil {
-				failed.Do(func() { first = err })
-				cancel(err)
-			}
-		}()
+		group.Go(func() error { return task(ctx) })
 	}
-	group.Wait()
-	return first
+	return group.Wait()
 }
 
 // takeAddress reserves an address for the supervisor's lifetime.
